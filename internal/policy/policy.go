@@ -1,0 +1,2 @@
+// Package policy answers what protocols ask: accept, refuse, route, limit.
+package policy
