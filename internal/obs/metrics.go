@@ -1,0 +1,70 @@
+package obs
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics are a server's figures. Labels come from small fixed sets; none
+// names an account, an address or a client.
+type Metrics struct {
+	reg *prometheus.Registry
+
+	// Connections accepted and open, by listener flag name ("smtp", "imaps").
+	Connections     *prometheus.CounterVec
+	ConnectionsOpen *prometheus.GaugeVec
+	// Requests of HTTP by kind ("api", "page", "user", "wait", "events") and class of status ("2xx").
+	Requests        *prometheus.CounterVec
+	RequestSeconds  *prometheus.HistogramVec
+	AccountsCreated prometheus.Counter
+	Waits           prometheus.Gauge
+	Events          prometheus.Gauge
+	// Store commits and their outcome.
+	StoreSeconds *prometheus.HistogramVec
+	StoreErrors  *prometheus.CounterVec
+}
+
+// NewMetrics makes all figures in a registry of their own.
+func NewMetrics() *Metrics {
+	r := prometheus.NewRegistry()
+	seconds := []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+	m := &Metrics{
+		reg: r,
+		Connections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eider_connections_total", Help: "Connections accepted."}, []string{"listener"}),
+		ConnectionsOpen: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "eider_connections_open", Help: "Connections open now."}, []string{"listener"}),
+		Requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eider_http_requests_total", Help: "HTTP requests answered."}, []string{"kind", "status"}),
+		RequestSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "eider_http_request_seconds", Help: "Time to answer an HTTP request.",
+			Buckets: seconds}, []string{"kind"}),
+		AccountsCreated: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "eider_accounts_created_total", Help: "Accounts made by POST /user and the command line."}),
+		Waits: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "eider_waits_open", Help: "Requests waiting for a message now."}),
+		Events: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "eider_event_streams_open", Help: "Event streams of the API open now."}),
+		StoreSeconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "eider_store_seconds", Help: "Time of store calls.", Buckets: seconds}, []string{"call"}),
+		StoreErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eider_store_errors_total", Help: "Store calls that failed."}, []string{"call", "kind"}),
+	}
+	r.MustRegister(m.Connections, m.ConnectionsOpen, m.Requests, m.RequestSeconds, m.AccountsCreated,
+		m.Waits, m.Events, m.StoreSeconds, m.StoreErrors,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// GaugeFunc adds a figure that is read when somebody asks.
+func (m *Metrics) GaugeFunc(name, help string, f func() float64) error {
+	return m.reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f))
+}
+
+// Handler serves the figures in Prometheus' text form.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}
