@@ -66,7 +66,8 @@ type Tx interface {
 	// Delete removes a key; removing an absent key is no error.
 	Delete(key []byte)
 	// Expect makes the commit fail with a retry unless key has revision rev
-	// (0: is absent). It is for conditions outside the guards' domains.
+	// (0: is absent) before this Tx's own writes. It is for conditions outside
+	// the guards' domains.
 	Expect(key []byte, rev Rev)
 }
 
@@ -75,7 +76,9 @@ type Store interface {
 	Reader
 	// Update runs fn, possibly several times, and commits its writes if every
 	// guard and every Expect still holds. fn must have no effect except
-	// through its Tx. An error of fn aborts and is returned unchanged.
+	// through its Tx, and must not call Update itself. An error of fn aborts
+	// and is returned unchanged. When ctx ends before the commit began, its
+	// error is returned and nothing was written.
 	Update(ctx context.Context, guards [][]byte, fn func(Tx) error, opts ...Option) error
 	// View runs fn, again if a guard changed meanwhile, on a consistent view:
 	// for what fits one page. Long scans do not use it.
@@ -148,6 +151,9 @@ func Background() Option { return func(o *UpdateOptions) { o.Background = true }
 
 // Reclaim marks work that frees space, and is let through on a full disk.
 func Reclaim() Option { return func(o *UpdateOptions) { o.Reclaim = true } }
+
+// With sets all options to o, for decorators that hand options on.
+func With(o UpdateOptions) Option { return func(p *UpdateOptions) { *p = o } }
 
 // Options folds opts.
 func Options(opts ...Option) UpdateOptions {

@@ -25,6 +25,9 @@ func (g *Gate) Enter() bool {
 	return false
 }
 
+// Stay counts once more for a caller that is inside, for what it starts.
+func (g *Gate) Stay() { g.n.Add(1) }
+
 // Leave ends what Enter began.
 func (g *Gate) Leave() {
 	if g.n.Add(-1) == math.MinInt64 {

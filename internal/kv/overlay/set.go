@@ -115,9 +115,9 @@ func (s *Set) Writes(yield func(Write) bool) {
 // Expects returns the conditions.
 func (s *Set) Expects() []Expectation { return s.expects }
 
-// Merge adds the writes and conditions of t, which came after those of s.
-// Conditions on keys that s wrote must have been checked before.
-func (s *Set) Merge(t *Set) {
+// Merge adds the writes of t, which came after those of s, and the given
+// conditions.
+func (s *Set) Merge(t *Set, expects []Expectation) {
 	for _, w := range t.writes {
 		if w.Delete {
 			s.Delete(w.Key)
@@ -125,7 +125,7 @@ func (s *Set) Merge(t *Set) {
 			s.Put(w.Key, w.Value)
 		}
 	}
-	s.expects = append(s.expects, t.expects...)
+	s.expects = append(s.expects, expects...)
 }
 
 // Check returns kv.ErrTooLarge if the Set is over the limits.
