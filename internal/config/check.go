@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// Limit: smallest and largest --message-limit.
-const (
-	MinMessage = 1 << 10
-	MaxMessage = 1 << 30
-)
+// Limit: smallest --message-limit, in bytes.
+const MinMessage = 1 << 10
+
+// Limit: largest --message-limit, in bytes.
+const MaxMessage = 1 << 30
 
 // check finds what each setting alone cannot see.
 func (c *Config) check() error {
@@ -69,21 +69,21 @@ func (c *Config) ports() error {
 	return nil
 }
 
+// advertised checks what a table of the file brings past Pairs' own check; the
+// forms of the addresses are known to who advertises them.
 func advertised(k, v string) error {
-	switch k { // a table of the file comes here without Pairs' own check
+	switch k {
 	case "smtp", "imap", "pop3", "mx":
-	default:
-		return fmt.Errorf("%q cannot be advertised: use http, smtp, imap, pop3 or mx", k)
+		if v == "" || strings.HasPrefix(v, ":") || strings.ContainsAny(v, " \t") {
+			return fmt.Errorf("%s=%s is not host:port", k, v)
+		}
 	case "http":
 		u, err := url.Parse(v)
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 			return fmt.Errorf("http=%s is not a URL: write http=https://mail.example.com", v)
 		}
-		return nil
-	}
-	var l Listen
-	if err := l.UnmarshalText([]byte(v)); err != nil || !l.On() || strings.HasPrefix(v, ":") {
-		return fmt.Errorf("%s=%s is not host:port", k, v)
+	default:
+		return fmt.Errorf("%q cannot be advertised: use http, smtp, imap, pop3 or mx", k)
 	}
 	return nil
 }
