@@ -1,15 +1,34 @@
 // Package auth answers who a client is: by password, by cookie, by token, and
 // by permalink. It never says more than yes, no, or try again later.
+//
+// Implementation notes.
+//
+// A refused password costs the same for a wrong password and for an account
+// that does not exist, for generated and for chosen passwords: two reads of the
+// store, one keyed hash, one argon2id (see package account). A right generated
+// password costs no argon2id, and is taken even where failures are throttled:
+// with more than 100 bits nobody comes upon one by trying.
+//
+// Failures are counted per peer network and account, so that nobody can lock a
+// stranger out. A trusted peer of dev mode is told "no such account" at once
+// and uncounted: such mail goes to the catch-all.
+//
+// Cookies, tokens and permalinks are checked before any read of the store; the
+// keys are those of package secret, in memory.
 package auth
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"log/slog"
 	"net/netip"
 	"time"
 
 	"github.com/eidermail/eider/internal/mailstore"
+	"github.com/eidermail/eider/internal/mailstore/account"
+	"github.com/eidermail/eider/internal/secret"
 )
 
 // Identity is a client that proved to be an account.
@@ -35,53 +54,101 @@ var (
 // Options configure an Auth.
 type Options struct {
 	Store *mailstore.Store
-	Log   *slog.Logger
-	Now   func() time.Time
+	Rings *secret.Rings
+	// Domain is added to a login without one.
+	Domain string
+	// Trusted tells the peers of dev trust, normally policy.Trusted of a peer
+	// that came directly; nil: nobody.
+	Trusted func(netip.Addr) bool
+	Log     *slog.Logger
+	Now     func() time.Time
 }
 
-// Auth checks credentials.
-type Auth struct{}
-
-// New reads the key rings.
-func New(ctx context.Context, o Options) (*Auth, error) { panic("stub") }
-
-// Password checks a login from a peer. Failures are throttled per (address, account).
-func (a *Auth) Password(ctx context.Context, peer netip.Addr, login, password string) (Identity, error) {
-	panic("stub")
+// Auth checks credentials. All methods may be called at once.
+type Auth struct {
+	store   *mailstore.Store
+	rings   *secret.Rings
+	domain  string
+	trusted func(netip.Addr) bool
+	log     *slog.Logger
+	now     func() time.Time
+	hasher  *account.Hasher
+	fails   *throttle
+	memos   *memory
+	links   linkKeys
+	link    *base64.Encoding
+	pepper  [32]byte // of this process only: names memos and throttled accounts
 }
 
-// Cookie makes a session cookie's value; ParseCookie checks one (signature,
-// age, and that the password was not changed since).
-func (a *Auth) Cookie(id Identity, life time.Duration) string { panic("stub") }
-
-// ParseCookie is the inverse of Cookie.
-func (a *Auth) ParseCookie(ctx context.Context, value string) (Identity, error) { panic("stub") }
-
-// Token makes a bearer token for the API; it lives until the password changes.
-func (a *Auth) Token(id Identity) string { panic("stub") }
-
-// Bearer checks a token.
-func (a *Auth) Bearer(ctx context.Context, token string) (Identity, error) { panic("stub") }
-
-// Permalink makes the MSGID of a message: at most 64 characters of
-// [A-Za-z0-9.-], showing neither time nor number.
-func (a *Auth) Permalink(acct mailstore.AcctID, linkEpoch uint32, msg mailstore.MsgID) string {
-	panic("stub")
+// New returns an Auth.
+func New(_ context.Context, o Options) (*Auth, error) {
+	if o.Store == nil || o.Rings == nil {
+		return nil, errors.New("auth: needs a store and key rings")
+	}
+	a := &Auth{store: o.Store, rings: o.Rings, domain: o.Domain, trusted: o.Trusted, log: o.Log, now: o.Now,
+		hasher: account.NewHasher(), fails: newThrottle(), memos: newMemory(), link: linkEncoding()}
+	if a.log == nil {
+		a.log = slog.New(slog.DiscardHandler)
+	}
+	if a.now == nil {
+		a.now = time.Now
+	}
+	if a.trusted == nil {
+		a.trusted = func(netip.Addr) bool { return false }
+	}
+	rand.Read(a.pepper[:])
+	return a, nil
 }
 
-// Link is an opened permalink.
-type Link struct {
-	Acct  mailstore.AcctID
-	Msg   mailstore.MsgID
-	Epoch uint32
+// Seal makes the stored form of a password: of class Generated only for one
+// that package account made.
+func (a *Auth) Seal(ctx context.Context, password string, class account.Class) (account.Credential, error) {
+	if class == account.Generated {
+		return a.hasher.Generated(password, a.keys())
+	}
+	c, err := a.hasher.Chosen(ctx, password)
+	if err != nil && !errors.Is(err, account.ErrPassword) {
+		return nil, busy(err)
+	}
+	return c, err
 }
 
-// ParsePermalink checks a MSGID in constant time, without a store read. The
-// caller compares Epoch with the account's LinkEpoch when it has read it.
-func (a *Auth) ParsePermalink(id string) (Link, bool) { panic("stub") }
+// Opens tells whether a password is the one of a credential. It is for our own
+// use (the catch-all's password), not for clients: nothing is throttled.
+func (a *Auth) Opens(ctx context.Context, c account.Credential, password string) (bool, error) {
+	r, err := c.Decode()
+	if err != nil {
+		return false, &mailstore.Error{Op: "auth", Kind: mailstore.Corrupt, Err: err}
+	}
+	if a.hasher.Fast(&r, password, a.keys()) {
+		return true, nil
+	}
+	if r.Class == account.Generated {
+		return false, nil
+	}
+	ok, err := a.hasher.Slow(ctx, &r, password)
+	if err != nil {
+		return false, busy(err)
+	}
+	return ok, nil
+}
 
-// Sign makes a short-lived MAC for a purpose ("frame", "csrf"), and Verify checks it in constant time.
-func (a *Auth) Sign(purpose, data string, expires time.Time) string { panic("stub") }
+// keys lends the password keys to package account.
+func (a *Auth) keys() account.Pepper {
+	return account.Pepper{
+		Current: uint32(a.rings.Current(secret.Password).ID),
+		MAC: func(key uint32, message []byte) []byte {
+			if key == 0 || key > secret.MaxKeys {
+				return nil
+			}
+			k, ok := a.rings.For(secret.Password, secret.KID(key))
+			if !ok {
+				return nil
+			}
+			return k.MAC([]byte("password"), message)
+		},
+	}
+}
 
-// Verify checks what Sign made, for the same purpose and data.
-func (a *Auth) Verify(purpose, data, mac string) bool { panic("stub") }
+// busy is trouble that passes: the client may try again.
+func busy(err error) error { return &mailstore.Error{Op: "auth", Kind: mailstore.Transient, Err: err} }
