@@ -2,6 +2,9 @@ package message
 
 import "time"
 
+// Strings of an Index never hold CR, LF or NUL. They may hold raw 8-bit bytes
+// that are not UTF-8, where the sender wrote such.
+
 // Span is a range of bytes of a message, [Start, End).
 type Span struct{ Start, End int64 }
 
@@ -19,7 +22,7 @@ type Index struct {
 	// angle brackets, oldest first, each once, cut at MaxReferences.
 	References []string
 	// Preview is the start of the readable text, white space folded, at most
-	// MaxPreview bytes of UTF-8 (RFC 8970).
+	// MaxPreview characters of UTF-8 (RFC 8970).
 	Preview string
 	// Attachments are the leaf parts that a reader would call attachments,
 	// in order, numbered ATT00001 and so on.
@@ -32,7 +35,7 @@ type Index struct {
 type Part struct {
 	// Type and Subtype are lower case; text/plain where the header says nothing usable.
 	Type, Subtype string
-	Params        []Param // decoded (RFC 2231), names lower case
+	Params        []Param // as BODYSTRUCTURE shows them; see Param
 	ID            string  // Content-ID as written, with brackets
 	Description   string  // as written
 	Encoding      string  // Content-Transfer-Encoding, lower case, "7bit" by default
@@ -57,7 +60,10 @@ type Embedded struct {
 	Root     *Part
 }
 
-// Param is one decoded parameter of a header field.
+// Param is one parameter of a header field, as BODYSTRUCTURE shows it: the name
+// in lower case, quotes removed, RFC 2231 continuations joined. A value with a
+// charset keeps its percent form under "name*" (RFC 9051 §7.5.2, RFC 2231 §4),
+// one with encoded words stays so. ParamValue gives the text for people.
 type Param struct{ Name, Value string }
 
 // Envelope is the header of a message as IMAP's ENVELOPE wants it (RFC 9051
@@ -77,7 +83,7 @@ type Envelope struct {
 	MessageID string // as written, with brackets
 }
 
-// Address is one address of an envelope. A group starts with an entry whose
+// Address is one address of an envelope. Quoting is removed from its strings. A group starts with an entry whose
 // Host is "" and Mailbox is the group's name, and ends with one that has
 // neither (RFC 9051 §7.5.2).
 type Address struct {
