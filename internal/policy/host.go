@@ -54,8 +54,8 @@ func label(s string) bool {
 
 // splitHost takes the port off.
 func splitHost(s string) (string, bool) {
-	if s == "" || len(s) > 300 {
-		return "", false
+	if s == "" || len(s) > 300 || strings.IndexFunc(s, func(r rune) bool { return r > '~' }) >= 0 {
+		return "", false // names beyond ASCII travel as xn--
 	}
 	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") || !strings.Contains(s, ":") {
 		return s, true

@@ -61,7 +61,7 @@ type Policy struct {
 
 	mu     sync.Mutex // held while the store is asked: one asker at a time
 	asked  time.Time
-	health kv.Health
+	health kv.Health // zero before the first answer: room enough
 }
 
 // New returns a Policy.
@@ -195,8 +195,8 @@ func (p *Policy) Route(accts []mailstore.AcctID) []mailstore.AcctID {
 }
 
 // Space refuses with Kind NoSpace when the store is below its reserve. Reads,
-// deletes and expiry go on without asking. A store that cannot be asked is no
-// reason to refuse: the commit will tell.
+// deletes and expiry go on without asking. Where the store cannot be asked its
+// last answer stands: the commit will tell.
 func (p *Policy) Space(ctx context.Context) error {
 	if p.o.Health == nil {
 		return nil
@@ -204,11 +204,9 @@ func (p *Policy) Space(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if now := p.o.Now(); p.asked.IsZero() || now.Sub(p.asked) >= healthAge {
-		h, err := p.o.Health(ctx)
-		if err != nil {
-			return nil
+		if h, err := p.o.Health(ctx); err == nil {
+			p.asked, p.health = now, h
 		}
-		p.asked, p.health = now, h
 	}
 	if h := p.health; h.FreeBytes >= 0 && h.FreeBytes < h.ReserveBytes {
 		return &mailstore.Error{Op: "space", Kind: mailstore.NoSpace}
