@@ -273,7 +273,7 @@ func TestServe_AcceptFails(t *testing.T) {
 	f.left.Store(3)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- netx.Serve(ctx, f, netx.Options{}, echo) }()
+	go func() { done <- netx.Serve(ctx, f, netx.Options{Drain: time.Millisecond}, echo) }()
 	if got := readLine(dial(t, l.Addr().String())); got != "ready\n" {
 		t.Errorf("got %q", got)
 	}

@@ -1,0 +1,50 @@
+package smtp
+
+import "time"
+
+// Cause names why something did not work, for people who look for the mistake.
+type Cause string
+
+// The causes.
+const (
+	CauseHTTP          Cause = "http"           // spoke HTTP
+	CauseTLSOnPlain    Cause = "tls-on-plain"   // began with a TLS handshake on a plain port
+	CauseNoStartTLS    Cause = "no-starttls"    // asked for STARTTLS, which is off here
+	CauseHandshake     Cause = "tls-handshake"  // the TLS handshake failed: often a certificate refused
+	CauseInjection     Cause = "injection"      // sent commands behind STARTTLS
+	CauseAuthClear     Cause = "auth-in-clear"  // AUTH without TLS where that is not allowed
+	CauseAuthFailed    Cause = "auth-failed"    // AUTH was refused
+	CauseSenderRefused Cause = "mail-refused"   // MAIL was refused, for want of AUTH for instance
+	CauseRcptRefused   Cause = "rcpt-refused"   // a recipient was refused
+	CauseTooLarge      Cause = "too-large"      // the message is over the limit
+	CauseDataRefused   Cause = "data-refused"   // the message was refused
+	CauseBadCommands   Cause = "bad-commands"   // too many wrong commands
+	CauseTimeout       Cause = "timeout"        // the client was too slow
+	CauseDropped       Cause = "dropped"        // the client went away in the midst of a message
+	CauseInsideMessage Cause = "inside-message" // a message came where commands were expected
+)
+
+// Limit: events kept of one SMTP connection.
+const maxEvents = 16
+
+// Event is one thing that did not work.
+type Event struct {
+	Time  time.Time
+	Cause Cause
+	Reply Reply // what the client was told, zero if nothing
+	Size  int64 // CauseTooLarge: the size that was declared or read
+}
+
+// Record is the story of one connection. It holds no secret and no message.
+type Record struct {
+	Client     Client
+	Start, End time.Time
+	Messages   int // accepted
+	Events     []Event
+}
+
+func (c *conn) event(cause Cause, r Reply, size int64) {
+	if len(c.record.Events) < maxEvents {
+		c.record.Events = append(c.record.Events, Event{Time: time.Now(), Cause: cause, Reply: r, Size: size})
+	}
+}
