@@ -1,0 +1,130 @@
+package mailstore
+
+import (
+	"context"
+	"slices"
+
+	"github.com/eidermail/eider/internal/mailstore/row"
+)
+
+// Copy copies messages to another (or the same) mailbox; new UIDs ascend in
+// the order of uids. A message keeps its id, its deadline and its flags. If a
+// later group of rows fails, those copied before are taken out again: a COPY
+// copies all or nothing (RFC 9051 §6.4.7).
+func (s *Store) Copy(ctx context.Context, id AcctID, m MailboxID, uids []UID, to string) (Copied, error) {
+	done, err := s.transfer(ctx, "copy", id, transfer{from: m, uids: uids, to: to})
+	if err != nil && len(done.Dest) > 0 {
+		undo := context.WithoutCancel(ctx)
+		if _, _, err := s.Expunge(undo, id, done.Mailbox, done.Dest, false); err != nil {
+			s.log.Warn("copies of a failed COPY could not be removed", "kind", KindOf(err).String())
+		}
+		return Copied{}, err
+	}
+	return done, err
+}
+
+// Move moves messages; each message is moved wholly or not at all (RFC 6851).
+func (s *Store) Move(ctx context.Context, id AcctID, m MailboxID, uids []UID, to string) (Copied, error) {
+	return s.transfer(ctx, "move", id, transfer{from: m, uids: uids, to: to, move: true})
+}
+
+// transfer is a COPY or MOVE.
+type transfer struct {
+	from MailboxID
+	uids []UID
+	to   string
+	move bool
+}
+
+func (s *Store) transfer(ctx context.Context, name string, id AcctID, t transfer) (all Copied, err error) {
+	uids := make([]uint32, 0, len(t.uids))
+	seen := make(map[UID]bool, len(t.uids))
+	for _, u := range t.uids {
+		if !seen[u] {
+			seen[u] = true
+			uids = append(uids, uint32(u))
+		}
+	}
+	for first := true; len(uids) > 0 || first; first = false {
+		group := uids[:min(len(uids), changeGroup)]
+		var c Copied
+		var n int
+		err := s.update(ctx, name, id, func(o *op) (err error) {
+			c, n, err = o.transfer(group, &t)
+			return err
+		})
+		if err != nil {
+			return all, err
+		}
+		all.Mailbox, all.UIDValidity = c.Mailbox, c.UIDValidity
+		all.Source = append(all.Source, c.Source...)
+		all.Dest = append(all.Dest, c.Dest...)
+		uids = uids[n:]
+	}
+	return all, nil
+}
+
+// transfer copies or moves a group of rows, or its beginning where the
+// messages' rows are large; n is how many UIDs it has dealt with.
+func (o *op) transfer(uids []uint32, t *transfer) (c Copied, n int, err error) {
+	dst, err := o.named(t.to)
+	if err != nil {
+		return c, 0, err
+	}
+	if err := o.load(uint32(t.from)); err != nil {
+		return c, 0, err
+	}
+	src := o.box(uint32(t.from))
+	c.Mailbox, c.UIDValidity = MailboxID(dst.id), dst.row.UIDValidity
+	rows, err := o.entries(src, uids)
+	if err != nil {
+		return c, 0, err
+	}
+	bytes := 0
+	for group := range slices.Chunk(rows, infoGroup) {
+		infos, err := o.infos(group)
+		if err != nil {
+			return c, 0, err
+		}
+		for i := range group {
+			p := &group[i]
+			uid, err := o.place(p, dst, infos[p.entry.Msg], t.move)
+			if err != nil {
+				return c, 0, err
+			}
+			c.Source = append(c.Source, UID(p.uid))
+			c.Dest = append(c.Dest, UID(uid))
+		}
+		for _, x := range infos {
+			bytes += len(x.Index) + len(x.Envelope)
+		}
+		if err := o.settle(infos); err != nil {
+			return c, 0, err
+		}
+		if last := group[len(group)-1].uid; bytes > txBytes {
+			return c, slices.Index(uids, last) + 1, nil
+		}
+	}
+	return c, len(uids), nil
+}
+
+// place makes a row in dst for the message of p; with move, in place of p.
+func (o *op) place(p *placed, dst *box, x *row.InfoRow, move bool) (uint32, error) {
+	if !move && o.s.limits(&o.head).over(&o.head, p.entry.Size, 1) {
+		return 0, fail(Quota, "account is full")
+	}
+	if !move && len(x.Places) >= MaxPlaces {
+		return 0, fail(Limit, "message has %d copies", len(x.Places))
+	}
+	e := p.entry
+	uid, err := o.add(dst, &e)
+	if err != nil {
+		return 0, err
+	}
+	if move {
+		o.detach(p)
+		x.Leave(row.Place{Mbox: p.box.id, UID: p.uid})
+	}
+	x.Places = append(x.Places, row.Place{Mbox: dst.id, UID: uid})
+	return uid, nil
+}

@@ -1,0 +1,344 @@
+package mailstore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/eidermail/eider/internal/blob"
+	"github.com/eidermail/eider/internal/kv"
+	"github.com/eidermail/eider/internal/mailstore/row"
+	"github.com/eidermail/eider/internal/message"
+	"github.com/eidermail/eider/internal/spool"
+)
+
+// delivery is one message on its way into one or more accounts: all that can
+// be made ready before the guards are held.
+type delivery struct {
+	Deposit
+	size     int64
+	crc      uint32
+	body     []byte // the value of the Body row, or nil if staged
+	upload   *blob.Upload
+	index    []byte // encoded; nil if too large
+	envelope []byte
+	hashes   []uint64 // see threadHashes
+}
+
+// Deposit stores one message in every account, all or none, in one commit:
+// len(ids) <= MaxTxAccounts. The spooled message is read, not consumed.
+// Kinds: NotExist, Quota, TooLarge, Transient, NoSpace.
+func (s *Store) Deposit(ctx context.Context, ids []AcctID, d Deposit, m *spool.Message) ([]Deposited, error) {
+	const name = "deposit"
+	if len(ids) == 0 || len(ids) > MaxTxAccounts {
+		return nil, wrap(name, fail(Limit, "%d accounts", len(ids)))
+	}
+	accts := slices.Clone(ids)
+	slices.Sort(accts)
+	accts = slices.Compact(accts)
+	v, err := s.prepare(d, m, len(accts))
+	if err != nil {
+		return nil, wrap(name, err)
+	}
+	for tries := 0; ; tries++ {
+		if err := s.stage(ctx, v, m, len(accts)); err != nil {
+			return nil, err
+		}
+		done, err := s.commit(ctx, accts, v)
+		var full *fullError
+		switch {
+		case errors.As(err, &full) && tries < MaxTxAccounts*2:
+			// More must go than fits in one commit with the message.
+			if err := s.makeRoom(ctx, full.acct, v.size); err != nil {
+				return nil, err
+			}
+		case errors.Is(err, blob.ErrUploadDead) && tries < 3:
+			v.upload = nil
+		case err != nil:
+			return nil, err
+		default:
+			return inOrder(ids, done), nil
+		}
+	}
+}
+
+// inOrder puts results in the order in which the accounts were given.
+func inOrder(ids []AcctID, done []Deposited) []Deposited {
+	out := make([]Deposited, len(ids))
+	for i, id := range ids {
+		j, _ := slices.BinarySearchFunc(done, id, func(d Deposited, id AcctID) int {
+			return cmp.Compare(d.Acct, id)
+		})
+		out[i] = done[j]
+	}
+	return out
+}
+
+// prepare checks and indexes a message.
+func (s *Store) prepare(d Deposit, m *spool.Message, accounts int) (*delivery, error) {
+	size := int64(len(d.Prepend)) + m.Size()
+	if s.maxSize > 0 && m.Size() > s.maxSize {
+		return nil, fail(TooLarge, "message of %d bytes", m.Size())
+	}
+	if len(d.Prepend) > MaxPrepend {
+		return nil, fail(Invalid, "%d bytes of prepended header", len(d.Prepend))
+	}
+	var err error
+	if d.Keywords, err = cleanKeywords(d.Keywords); err != nil {
+		return nil, err
+	}
+	v := &delivery{Deposit: d, size: size}
+	if d.Envelope.Received.IsZero() {
+		d.Envelope.Received = s.now()
+	}
+	env := row.Envelope(trimEnvelope(d.Envelope))
+	v.envelope = env.Append(make([]byte, 0, 128))
+	ix := message.NewIndexer(message.Limits{})
+	crc := crc32.New(crcTable)
+	both := io.MultiWriter(ix, crc)
+	_, _ = both.Write(d.Prepend)
+	if b := m.Bytes(); b != nil {
+		_, _ = both.Write(b)
+	} else if _, err := io.Copy(both, m.Reader()); err != nil {
+		return nil, fmt.Errorf("reading the spool: %w", err)
+	}
+	v.crc = crc.Sum32()
+	x := ix.Index()
+	v.index = row.AppendIndex(make([]byte, 0, 1024), x)
+	if len(v.index) > min(MaxIndex, MaxIndexAll/accounts) {
+		v.index = nil
+	}
+	v.hashes = threadHashes(x)
+	return v, nil
+}
+
+// stage makes the value of the body row, or uploads a message that is too large for one.
+func (s *Store) stage(ctx context.Context, v *delivery, m *spool.Message, accounts int) error {
+	if v.body != nil || v.upload != nil {
+		return nil
+	}
+	const name = "deposit"
+	if v.size > min(MaxInline, int64(MaxInlineAll/accounts)) {
+		return s.try(ctx, name, func() (err error) {
+			v.upload, err = s.blobs.Upload(ctx, io.MultiReader(bytes.NewReader(v.Prepend), m.Reader()), v.size)
+			return err
+		})
+	}
+	r := row.BodyRow{Kind: row.Inline, Codec: row.Plain, Size: v.size, CRC: v.crc}
+	b := r.Append(make([]byte, 0, int(v.size)+row.MaxBodyHead))
+	b = append(b, v.Prepend...)
+	n := len(b)
+	b = b[:n+int(m.Size())]
+	if _, err := m.ReadAt(b[n:], 0); err != nil && err != io.EOF {
+		return wrap(name, fmt.Errorf("reading the spool: %w", err))
+	}
+	v.body = b
+	return nil
+}
+
+// commit stores a message that is ready in all accounts: one Update over all heads.
+func (s *Store) commit(ctx context.Context, accts []AcctID, v *delivery) ([]Deposited, error) {
+	guards := make([][]byte, 0, len(accts)+1)
+	for _, id := range accts {
+		guards = append(guards, row.Head(uint64(id)))
+	}
+	var opts []kv.Option
+	if v.upload != nil {
+		guards = append(guards, v.upload.Guard())
+	}
+	done := make([]Deposited, len(accts))
+	err := s.try(ctx, "deposit", func() error {
+		return s.kv.Update(ctx, guards, func(tx kv.Tx) error {
+			for i, id := range accts {
+				o, err := s.begin(ctx, tx, i, id)
+				if err != nil {
+					return err
+				}
+				if done[i], err = o.deliver(v); err != nil {
+					return err
+				}
+				if err := o.finish(); err != nil {
+					return err
+				}
+			}
+			if v.upload != nil {
+				return v.upload.Commit(ctx, tx)
+			}
+			return nil
+		}, opts...)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range done {
+		s.publish(ctx, uint64(d.Acct), uint64(d.ModSeq))
+	}
+	return done, nil
+}
+
+// deliver puts a message into the account.
+func (o *op) deliver(v *delivery) (Deposited, error) {
+	var thread uint64
+	b, thread, err := o.destination(v)
+	if err != nil {
+		return Deposited{}, err
+	}
+	l := o.s.limits(&o.head)
+	if l.over(&o.head, v.size, 1) {
+		if err := o.room(l, v); err != nil {
+			return Deposited{}, err
+		}
+	}
+	msg := o.head.NextMsg
+	o.head.NextMsg++
+	if thread == 0 {
+		thread = msg
+	}
+	e := row.EntryRow{Msg: msg, Flags: uint8(v.Flags), Keywords: v.Keywords, Size: v.size, Internal: o.now.Unix()}
+	if !v.InternalDate.IsZero() {
+		e.Internal = v.InternalDate.Unix()
+	}
+	if l.Retention > 0 {
+		e.Expire = deadline(o.now.Add(l.Retention))
+	}
+	uid, err := o.add(b, &e)
+	if err != nil {
+		return Deposited{}, err
+	}
+	x := row.InfoRow{Size: v.size, Places: []row.Place{{Mbox: b.id, UID: uid}}, Thread: thread,
+		Hashes: v.hashes, Envelope: v.envelope, Index: v.index, NoIndex: v.index == nil}
+	if v.upload != nil {
+		x.Blobs = []row.BlobID{v.upload.ID}
+		body := row.BodyRow{Kind: row.InBlob, Codec: row.Plain, Size: v.size, CRC: v.crc, Blob: v.upload.ID}
+		o.Put(row.Body(o.acct, msg), body.Append(nil))
+		blob.Link(o, v.upload.ID, o.acct, msg)
+	} else {
+		o.Put(row.Body(o.acct, msg), v.body)
+	}
+	o.Put(row.Info(o.acct, msg), x.Append(make([]byte, 0, len(v.index)+len(v.envelope)+64)))
+	if len(v.hashes) > 0 {
+		t := row.ThreadRow{Thread: thread, Msg: msg}.Append(nil)
+		for _, h := range v.hashes {
+			o.Put(row.Thread(o.acct, h), t)
+		}
+	}
+	return Deposited{
+		Acct: AcctID(o.acct), Mailbox: MailboxID(b.id), UIDValidity: b.row.UIDValidity, UID: UID(uid),
+		Msg: MsgID(msg), ModSeq: ModSeq(o.modseq), LinkEpoch: o.head.LinkEpoch,
+	}, nil
+}
+
+// destination reads the mailbox and the thread rows, for INBOX in one round trip.
+func (o *op) destination(v *delivery) (b *box, thread uint64, err error) {
+	id := uint32(inboxID)
+	if v.Mailbox != "" && v.Mailbox != inboxName {
+		if b, err = o.named(v.Mailbox); err != nil {
+			return nil, 0, err
+		}
+		id = b.id
+	}
+	keys := make([][]byte, 0, 1+len(v.hashes))
+	keys = append(keys, row.Mailbox(o.acct, id))
+	for _, h := range v.hashes {
+		keys = append(keys, row.Thread(o.acct, h))
+	}
+	items, err := o.GetMulti(o.ctx, keys...)
+	if err != nil {
+		return nil, 0, err
+	}
+	if b, err = o.addBox(id, items[0]); err != nil {
+		return nil, 0, err
+	}
+	for _, it := range items[1:] {
+		if it.Rev == 0 {
+			continue
+		}
+		t, err := row.DecodeThread(it.Value)
+		if err != nil {
+			return nil, 0, err
+		}
+		return b, t.Thread, nil
+	}
+	return b, 0, nil
+}
+
+// add makes a row in a mailbox, with its deadline, and counts it. It sets the
+// row's MODSEQ and save date.
+func (o *op) add(b *box, e *row.EntryRow) (uid uint32, err error) {
+	m := &b.row
+	if m.UIDNext == math.MaxUint32 || m.Exists == math.MaxUint32 {
+		return 0, fail(Limit, "mailbox has used up its UIDs")
+	}
+	uid = m.UIDNext
+	m.UIDNext++
+	e.ModSeq, e.Saved = o.take(), o.now.Unix()
+	o.Put(row.Entry(o.acct, b.id, uid), e.Append(make([]byte, 0, 48)))
+	if e.Expire != 0 {
+		o.Put(row.Deadline(e.Expire, o.acct, b.id, uid), []byte{})
+	}
+	o.count(b, e, 1)
+	b.log.Added = b.log.Added.Add(uid)
+	return uid, nil
+}
+
+// count takes a row into the sums, or with n -1 out of them.
+func (o *op) count(b *box, e *row.EntryRow, n int) {
+	m := &b.row
+	m.Exists += uint32(n)
+	m.Bytes += int64(n) * e.Size
+	if Flags(e.Flags)&Seen == 0 {
+		m.Unseen += uint32(n)
+	}
+	if Flags(e.Flags)&Deleted != 0 {
+		m.Deleted += uint32(n)
+	}
+	o.head.Bytes += int64(n) * e.Size
+	o.head.Messages += int64(n)
+	o.dirty, b.dirty = true, true
+}
+
+// deadline is a time as it stands in deadline rows, rounded up: never early.
+func deadline(t time.Time) uint32 {
+	return uint32(min(max(t.Add(time.Second-1).Unix(), 1), math.MaxUint32))
+}
+
+// threadHashes are the hashes of the ids that a message refers to, the nearest
+// first, and then of its own: what it answers counts more than what answers it.
+func threadHashes(x *message.Index) []uint64 {
+	var hashes []uint64
+	add := func(id string) {
+		if h := row.ThreadHash(id); !slices.Contains(hashes, h) {
+			hashes = append(hashes, h)
+		}
+	}
+	for i := len(x.References) - 1; i >= 0 && len(hashes) < maxThreadHashes-1; i-- {
+		add(x.References[i])
+	}
+	for _, own := range message.MessageIDs(x.Envelope.MessageID) {
+		add(own)
+		break
+	}
+	return hashes
+}
+
+// trimEnvelope cuts what a client may have sent without end.
+func trimEnvelope(e Envelope) Envelope {
+	e.ToCount = max(e.ToCount, len(e.To))
+	e.To = slices.Clone(e.To[:min(len(e.To), MaxStoredRecipients)])
+	for i := range e.To {
+		e.To[i] = cut(e.To[i])
+	}
+	for _, t := range []*string{&e.From, &e.Helo, &e.Protocol, &e.Client, &e.TLS, &e.User, &e.Body} {
+		*t = cut(*t)
+	}
+	return e
+}
+
+func cut(s string) string { return s[:min(len(s), MaxEnvelopeText)] }

@@ -1,0 +1,367 @@
+package mailstore
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/eidermail/eider/internal/blob"
+	"github.com/eidermail/eider/internal/kv"
+	"github.com/eidermail/eider/internal/mailstore/row"
+)
+
+// Due is a deadline that has come: of a message's row, of a deleted mailbox
+// (UID 0), or of the account (Mailbox and UID 0).
+type Due struct {
+	At      uint32
+	Acct    AcctID
+	Mailbox MailboxID
+	UID     UID
+}
+
+func (d Due) key() []byte {
+	return row.Deadline(d.At, uint64(d.Acct), uint32(d.Mailbox), uint32(d.UID))
+}
+
+// Expired is what Expire did.
+type Expired struct{ Messages, Mailboxes, Accounts int }
+
+// Expire does what the deadlines of one account are for. It can be called for
+// the same deadlines again, by several janitors at once.
+func (s *Store) Expire(ctx context.Context, id AcctID, due []Due) (done Expired, err error) {
+	var rows []Due
+	for _, d := range due {
+		switch {
+		case d.Mailbox == 0:
+			gone, err := s.expireAccount(ctx, d)
+			if err != nil {
+				return done, err
+			}
+			if gone {
+				done.Accounts++
+				return done, nil
+			}
+		case d.UID == 0:
+			gone, err := s.emptyMailbox(ctx, d, 0)
+			if err != nil {
+				return done, err
+			}
+			if gone {
+				done.Mailboxes++
+			}
+		default:
+			rows = append(rows, d)
+		}
+	}
+	for group := range slices.Chunk(rows, removeGroup) {
+		n, err := s.expireRows(ctx, id, group)
+		done.Messages += n
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// expireRows removes rows whose deadline has come, and deadlines without a row.
+func (s *Store) expireRows(ctx context.Context, id AcctID, due []Due) (n int, err error) {
+	const name = "expire"
+	n, err = s.tryExpire(ctx, name, id, due)
+	if KindOf(err) != NotExist {
+		return n, err
+	}
+	return 0, s.forget(ctx, id, due)
+}
+
+// forget deletes deadlines of an account that is no more; while it is being
+// deleted they stay, for its walker takes what they are for.
+func (s *Store) forget(ctx context.Context, id AcctID, due []Due) error {
+	return s.try(ctx, "expire", func() error {
+		return s.kv.Update(ctx, [][]byte{row.Head(uint64(id))}, func(tx kv.Tx) error {
+			if tx.Guard(0).Rev == 0 {
+				for _, d := range due {
+					tx.Delete(d.key())
+				}
+			}
+			return nil
+		}, kv.Reclaim(), kv.Background())
+	})
+}
+
+func (s *Store) tryExpire(ctx context.Context, name string, id AcctID, due []Due) (n int, err error) {
+	err = s.update(ctx, name, id, func(o *op) error {
+		n = 0
+		keys := make([][]byte, len(due))
+		for i, d := range due {
+			keys[i] = row.Entry(o.acct, uint32(d.Mailbox), uint32(d.UID))
+		}
+		items, err := o.GetMulti(o.ctx, keys...)
+		if err != nil {
+			return err
+		}
+		var rows []placed
+		for i, it := range items {
+			d := due[i]
+			if it.Rev == 0 {
+				o.Delete(d.key())
+				continue
+			}
+			e, err := row.DecodeEntry(it.Value)
+			if err != nil {
+				return err
+			}
+			if e.Expire != d.At {
+				o.Delete(d.key())
+				continue
+			}
+			if err := o.load(uint32(d.Mailbox)); KindOf(err) == NotExist {
+				continue // its mailbox is being deleted, and takes it along
+			} else if err != nil {
+				return err
+			}
+			rows = append(rows, placed{o.box(uint32(d.Mailbox)), uint32(d.UID), e})
+		}
+		n = len(rows)
+		if n == 0 {
+			return nil
+		}
+		return o.remove(rows)
+	}, kv.Reclaim(), kv.Background())
+	return n, err
+}
+
+// emptyMailbox removes what is left of a deleted mailbox, in groups; at most so
+// many groups (0: all). done says that nothing is left.
+func (s *Store) emptyMailbox(ctx context.Context, d Due, groups int) (done bool, err error) {
+	const name = "delete mailbox"
+	acct, mbox := uint64(d.Acct), uint32(d.Mailbox)
+	for n := 0; groups == 0 || n < groups; n++ {
+		left := true
+		err := s.update(ctx, name, d.Acct, func(o *op) (err error) {
+			left, err = o.emptyGroup(mbox)
+			return err
+		}, kv.Reclaim(), kv.Background())
+		if err != nil {
+			if KindOf(err) == NotExist {
+				err = s.forget(ctx, d.Acct, []Due{d})
+			}
+			return false, err
+		}
+		if left {
+			continue
+		}
+		// Nobody reads or writes the log of a mailbox that is being deleted.
+		err = s.try(ctx, name, func() error { return s.kv.DeletePrefix(ctx, row.Logs(acct, mbox)) })
+		if err != nil {
+			return false, err
+		}
+		return true, s.update(ctx, name, d.Acct, func(o *op) error {
+			o.Delete(row.Mailbox(acct, mbox))
+			o.Delete(d.key())
+			return nil
+		}, kv.Reclaim(), kv.Background())
+	}
+	return false, nil
+}
+
+// emptyGroup removes one group of a deleted mailbox's rows.
+func (o *op) emptyGroup(mbox uint32) (left bool, err error) {
+	items, err := o.GetMulti(o.ctx, row.Mailbox(o.acct, mbox))
+	if err != nil || items[0].Rev == 0 {
+		return false, err
+	}
+	m, err := row.DecodeMailbox(items[0].Value)
+	if err != nil {
+		return false, err
+	}
+	if m.State != row.Deleting {
+		return false, fail(Corrupt, "deadline of a mailbox that lives")
+	}
+	b := &box{id: mbox, row: m, dirty: true}
+	r := kv.Prefix(row.Entries(o.acct, mbox))
+	r.Limit = removeGroup
+	var rows []placed
+	for it, err := range o.Scan(o.ctx, r) {
+		if err != nil {
+			return false, err
+		}
+		k, _ := row.ParseKey(it.Key)
+		e, err := row.DecodeEntry(it.Value)
+		if err != nil {
+			return false, err
+		}
+		rows = append(rows, placed{b, k.UID, e})
+	}
+	if len(rows) == 0 {
+		return false, nil
+	}
+	if err := o.remove(rows); err != nil {
+		return false, err
+	}
+	// No log: nobody can be watching any more. So the mailbox is written here.
+	o.Put(row.Mailbox(o.acct, mbox), b.row.Append(nil))
+	return true, nil
+}
+
+// expireAccount ends an account whose deadline has come: if it was used since,
+// the deadline moves; else it is deleted, in groups.
+func (s *Store) expireAccount(ctx context.Context, d Due) (gone bool, err error) {
+	const name = "expire account"
+	head := row.Head(uint64(d.Acct))
+	items, err := s.get(ctx, name, head)
+	if err != nil {
+		return false, err
+	}
+	guards := [][]byte{head}
+	h, err := row.DecodeHead(items[0].Value)
+	if items[0].Rev == 0 {
+		h, err = row.HeadRow{}, nil
+	}
+	if err != nil {
+		return false, wrap(name, err)
+	}
+	for _, n := range h.Names {
+		guards = append(guards, row.Name(n))
+	}
+	err = s.try(ctx, name, func() error {
+		return s.kv.Update(ctx, guards, func(tx kv.Tx) error { return s.accountDue(ctx, tx, d, guards[1:]) },
+			kv.Reclaim(), kv.Background())
+	})
+	if KindOf(err) == NotExist {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return s.eraseAccount(ctx, d.Acct)
+}
+
+// accountDue decides about an account whose deadline has come.
+func (s *Store) accountDue(ctx context.Context, tx kv.Tx, d Due, names [][]byte) error {
+	if tx.Guard(0).Rev == 0 {
+		tx.Delete(d.key())
+		return nil
+	}
+	o, err := s.beginAny(ctx, tx, 0, d.Acct)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.head.State == row.Deleting:
+		return nil
+	case o.head.Deadline != d.At:
+		o.Delete(d.key())
+	case idleDeadline(&o.head) > uint32(o.now.Unix()):
+		o.Delete(d.key())
+		o.head.Deadline, o.dirty = idleDeadline(&o.head), true
+		o.Put(row.Deadline(o.head.Deadline, o.acct, 0, 0), []byte{})
+	default:
+		o.condemn(tx, names)
+	}
+	return o.finish()
+}
+
+// eraseAccount removes the rows of an account that is being deleted, in
+// groups, and at last its head.
+func (s *Store) eraseAccount(ctx context.Context, id AcctID) (gone bool, err error) {
+	const name = "erase account"
+	acct := uint64(id)
+	erase := func(step func(o *op) (bool, error)) error {
+		for left := true; left; {
+			err := s.try(ctx, name, func() error {
+				return s.kv.Update(ctx, [][]byte{row.Head(acct)}, func(tx kv.Tx) error {
+					left = false
+					if tx.Guard(0).Rev == 0 {
+						return nil
+					}
+					h, err := row.DecodeHead(tx.Guard(0).Value)
+					if err != nil || h.State != row.Deleting {
+						return err
+					}
+					left, err = step(&op{Tx: tx, ctx: ctx, s: s, acct: acct, head: h, now: s.now()})
+					return err
+				}, kv.Reclaim(), kv.Background())
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	h, err := s.get(ctx, name, row.Head(acct))
+	if err != nil || h[0].Rev == 0 {
+		return false, err
+	}
+	if head, err := row.DecodeHead(h[0].Value); err != nil || head.State != row.Deleting {
+		return false, err
+	}
+	if err := erase((*op).eraseEntries); err != nil {
+		return false, err
+	}
+	if err := erase((*op).eraseInfos); err != nil {
+		return false, err
+	}
+	for _, tag := range []byte{row.TagLog, row.TagThread, row.TagMailbox, row.TagMailboxName,
+		row.TagSubscription, row.TagCredential} {
+		err := s.try(ctx, name, func() error { return s.kv.DeletePrefix(ctx, row.OfAccount(tag, acct)) })
+		if err != nil {
+			return false, err
+		}
+	}
+	return true, erase(func(o *op) (bool, error) {
+		o.Delete(row.Head(acct))
+		if o.head.Deadline != 0 {
+			o.Delete(row.Deadline(o.head.Deadline, acct, 0, 0))
+		}
+		return false, nil
+	})
+}
+
+// eraseEntries deletes a group of rows with their deadlines, and the deadlines
+// of mailboxes that were being deleted.
+func (o *op) eraseEntries() (left bool, err error) {
+	r := kv.Prefix(row.OfAccount(row.TagEntry, o.acct))
+	r.Limit = changeGroup
+	for it, err := range o.Scan(o.ctx, r) {
+		if err != nil {
+			return false, err
+		}
+		k, _ := row.ParseKey(it.Key)
+		e, err := row.DecodeEntry(it.Value)
+		if err != nil {
+			return false, err
+		}
+		left = true
+		o.Delete(it.Key)
+		if e.Expire != 0 {
+			o.Delete(row.Deadline(e.Expire, o.acct, k.Mbox, k.UID))
+		}
+	}
+	return left, nil
+}
+
+// eraseInfos deletes a group of messages.
+func (o *op) eraseInfos() (left bool, err error) {
+	r := kv.Prefix(row.OfAccount(row.TagInfo, o.acct))
+	r.Limit = infoGroup
+	for it, err := range o.Scan(o.ctx, r) {
+		if err != nil {
+			return false, err
+		}
+		k, _ := row.ParseKey(it.Key)
+		x, err := row.DecodeInfo(it.Value)
+		if err != nil {
+			return false, err
+		}
+		left = true
+		o.Delete(it.Key)
+		o.Delete(row.Body(o.acct, k.Msg))
+		for _, id := range x.Blobs {
+			blob.Unlink(o, id, o.acct, k.Msg, o.now)
+		}
+	}
+	return left, nil
+}
+
+// Now is the store's time as deadlines count it.
+func (s *Store) Now() time.Time { return s.now() }
