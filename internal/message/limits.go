@@ -63,3 +63,18 @@ const MaxIndexBytes = 480 << 10
 
 // Limit: bytes of an attachment's name in an index.
 const MaxFileName = 1024
+
+// Limit: links taken out of one message.
+const MaxLinks = 500
+
+// Limit: bytes of one link; a longer one is passed over.
+const MaxLinkBytes = 8 << 10
+
+// Limit: bytes of one text that are searched for links.
+const MaxLinkText = 4 << 20
+
+// Limit: bytes of one text that are searched for one-time codes.
+const MaxCodeText = 64 << 10
+
+// Limit: one-time codes taken out of one message.
+const MaxCodes = 10

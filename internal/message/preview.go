@@ -108,7 +108,10 @@ func dropQuoted(s string) string {
 }
 
 // squeeze folds white space, drops what cannot be seen, and cuts to MaxPreview.
-func squeeze(s string) string {
+func squeeze(s string) string { return squeezeTo(s, MaxPreview) }
+
+// squeezeTo is squeeze with another limit.
+func squeezeTo(s string, limit int) string {
 	var b strings.Builder
 	n, gap := 0, false
 	for _, r := range s {
@@ -121,14 +124,14 @@ func squeeze(s string) string {
 			continue
 		}
 		if gap {
-			if n+1 >= MaxPreview {
+			if n+1 >= limit {
 				break
 			}
 			b.WriteByte(' ')
 			n++
 			gap = false
 		}
-		if n++; n > MaxPreview {
+		if n++; n > limit {
 			break
 		}
 		b.WriteRune(r)
@@ -180,6 +183,8 @@ var hiddenElements = []string{"style", "script", "title", "xml"}
 // inlineElements do not end a word.
 var inlineElements = []string{"a", "b", "i", "u", "s", "em", "font", "span", "strong", "small", "big", "sub", "sup",
 	"tt", "code", "abbr", "strike", "wbr", "ins", "del", "mark", "q", "cite"}
+
+func isInline(name string) bool { return slices.Contains(inlineElements, name) }
 
 // write appends the text of src to dst up to limit bytes.
 func (s *stripper) write(dst, src []byte, limit int) []byte {
@@ -242,7 +247,7 @@ func (s *stripper) named(dst []byte, c byte) []byte {
 	if i := slices.Index(hiddenElements, name); i >= 0 && !s.closing {
 		s.skip = hiddenElements[i]
 	}
-	if !slices.Contains(inlineElements, name) {
+	if !isInline(name) {
 		dst = append(dst, ' ')
 	}
 	s.state, s.quote = stripTag, 0
