@@ -8,6 +8,7 @@ import (
 
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/kv/combine"
+	"github.com/eidermail/eider/internal/kv/kvtest"
 	"github.com/eidermail/eider/internal/kv/memkv"
 )
 
@@ -57,4 +58,28 @@ func TestManyUpdatesOfOneGuardCountExactly(t *testing.T) {
 	if rows != workers*each {
 		t.Fatalf("%d rows, want %d", rows, workers*each)
 	}
+}
+
+func TestStore(t *testing.T) {
+	t.Parallel()
+	kvtest.RunHandles(t, func(_ testing.TB, n int) []kv.Store {
+		m := memkv.New()
+		out := []kv.Store{combine.New(m, combine.Options{})}
+		for len(out) < n {
+			out = append(out, combine.New(m.Handle(), combine.Options{}))
+		}
+		return out
+	})
+}
+
+func TestOptimisticStore(t *testing.T) {
+	t.Parallel()
+	kvtest.RunHandles(t, func(_ testing.TB, n int) []kv.Store {
+		m := memkv.Open(memkv.Options{Optimistic: true})
+		out := []kv.Store{combine.New(m, combine.Options{})}
+		for len(out) < n {
+			out = append(out, combine.New(m.Handle(), combine.Options{}))
+		}
+		return out
+	})
 }

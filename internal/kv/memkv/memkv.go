@@ -19,6 +19,7 @@ import (
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/kv/guard"
 	"github.com/eidermail/eider/internal/kv/overlay"
+	"github.com/eidermail/eider/internal/kv/paging"
 )
 
 // Options of a store.
@@ -123,12 +124,12 @@ func (s *Store) GetMulti(ctx context.Context, keys ...[]byte) ([]kv.Item, error)
 
 // Scan reads a range page by page.
 func (s *Store) Scan(ctx context.Context, r kv.Range) iter.Seq2[kv.Item, error] {
-	return scan(ctx, r, func(r kv.Range, items []kv.Item) ([]kv.Item, error) {
+	return paging.Scan(ctx, r, func(r kv.Range, p *paging.Page) error {
 		if !s.gate.Enter() {
-			return nil, kv.ErrClosed
+			return kv.ErrClosed
 		}
 		defer s.gate.Leave()
-		return s.m.page(r, items)
+		return s.m.page(r, p)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/google/btree"
 
 	"github.com/eidermail/eider/internal/kv"
+	"github.com/eidermail/eider/internal/kv/paging"
 )
 
 // lookup reads keys from a tree that does not change meanwhile.
@@ -23,12 +24,8 @@ func lookup(tree *btree.BTreeG[kv.Item], keys [][]byte) []kv.Item {
 	return items
 }
 
-// itemCost is what one item counts in a page beside its bytes.
-const itemCost = 64
-
-// fill appends one page of the range to items.
-func fill(tree *btree.BTreeG[kv.Item], r kv.Range, items []kv.Item) []kv.Item {
-	size := 0
+// fill adds one page of the range.
+func fill(tree *btree.BTreeG[kv.Item], r kv.Range, p *paging.Page) {
 	take := func(it kv.Item) bool {
 		if !r.Reverse && r.End != nil && bytes.Compare(it.Key, r.End) >= 0 {
 			return false
@@ -36,14 +33,10 @@ func fill(tree *btree.BTreeG[kv.Item], r kv.Range, items []kv.Item) []kv.Item {
 		if r.Reverse && bytes.Compare(it.Key, r.Start) < 0 {
 			return false
 		}
-		size += itemCost + len(it.Key)
 		if r.KeysOnly {
 			it.Value = nil
-		} else {
-			size += len(it.Value)
 		}
-		items = append(items, it)
-		return size < kv.PageBytes && len(items) != r.Limit
+		return p.Add(it, r.Limit)
 	}
 	switch {
 	case !r.Reverse:
@@ -55,56 +48,14 @@ func fill(tree *btree.BTreeG[kv.Item], r kv.Range, items []kv.Item) []kv.Item {
 			return bytes.Equal(it.Key, r.End) || take(it)
 		})
 	}
-	return items
 }
 
-// pager appends the next page of a range to the slice it is given.
-type pager func(kv.Range, []kv.Item) ([]kv.Item, error)
-
-// scan yields a range page by page.
-func scan(ctx context.Context, r kv.Range, page pager) iter.Seq2[kv.Item, error] {
-	return func(yield func(kv.Item, error) bool) {
-		r, left := r, r.Limit
-		var items []kv.Item
-		for {
-			err := ctx.Err()
-			if err == nil {
-				items, err = page(r, items[:0])
-			}
-			if err != nil {
-				yield(kv.Item{}, err)
-				return
-			}
-			for _, it := range items {
-				if !yield(it, nil) {
-					return
-				}
-			}
-			if left > 0 {
-				if left -= len(items); left == 0 {
-					return
-				}
-				r.Limit = left
-			}
-			if len(items) == 0 {
-				return
-			}
-			last := items[len(items)-1].Key
-			if r.Reverse {
-				r.End = last
-			} else {
-				// The smallest key after last.
-				r.Start = append(bytes.Clone(last), 0)
-			}
-		}
-	}
-}
-
-// page appends one page of committed data to items.
-func (m *memory) page(r kv.Range, items []kv.Item) ([]kv.Item, error) {
+// page fills one page of committed data.
+func (m *memory) page(r kv.Range, p *paging.Page) error {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return fill(m.tree, r, items), nil
+	fill(m.tree, r, p)
+	return nil
 }
 
 // committed reads what is committed, past the gate: for transactions that run
@@ -121,7 +72,7 @@ func (c committed) GetMulti(ctx context.Context, keys ...[]byte) ([]kv.Item, err
 }
 
 func (c committed) Scan(ctx context.Context, r kv.Range) iter.Seq2[kv.Item, error] {
-	return scan(ctx, r, c.m.page)
+	return paging.Scan(ctx, r, c.m.page)
 }
 
 // snapshot reads a tree that nobody changes.
@@ -132,7 +83,8 @@ func (s snapshot) GetMulti(ctx context.Context, keys ...[]byte) ([]kv.Item, erro
 }
 
 func (s snapshot) Scan(ctx context.Context, r kv.Range) iter.Seq2[kv.Item, error] {
-	return scan(ctx, r, func(r kv.Range, items []kv.Item) ([]kv.Item, error) {
-		return fill(s.tree, r, items), nil
+	return paging.Scan(ctx, r, func(r kv.Range, p *paging.Page) error {
+		fill(s.tree, r, p)
+		return nil
 	})
 }

@@ -1,0 +1,182 @@
+package pebblekv
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/eidermail/eider/internal/kv"
+)
+
+// ErrLocked: another process has the directory open.
+var ErrLocked = errors.New("pebblekv: the data directory is in use")
+
+// ErrFormat: the directory holds something that this version cannot read.
+var ErrFormat = errors.New("pebblekv: unknown format")
+
+// formatVersion of the files is pinned by name: another one would be a one-way
+// upgrade of people's data by a mere update of a library.
+const formatVersion = pebble.FormatValueSeparation
+
+// holderFile says who has the directory open, for the error that others get.
+const holderFile = "holder"
+
+// openDir locks the directory and opens what is in it.
+func (s *Store) openDir() (err error) {
+	o := s.o
+	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
+		return fmt.Errorf("pebblekv: cannot make the data directory: %w", err)
+	}
+	if s.lock, err = pebble.LockDirectory(o.Dir, o.FS); err != nil {
+		return s.lockError(err)
+	}
+	defer func() {
+		if err != nil {
+			s.lock.Close()
+		}
+	}()
+	if err := s.checkFiles(); err != nil {
+		return err
+	}
+	s.space.makeRoom(int64(4 * o.MemTableBytes))
+	if s.db, err = openPebble(o.Dir, s.pebbleOptions()); err != nil {
+		return s.openError(err)
+	}
+	if err := s.openMeta(); err != nil {
+		s.db.Close()
+		return err
+	}
+	s.writeHolder()
+	return nil
+}
+
+// lockError explains why the lock cannot be had.
+func (s *Store) lockError(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) && !strings.Contains(err.Error(), "used by another process") {
+		return fmt.Errorf("pebblekv: cannot lock the data directory %s: %w", s.o.Dir, err)
+	}
+	who := "another eider server or command"
+	if f, ferr := s.o.FS.Open(s.o.FS.PathJoin(s.o.Dir, holderFile)); ferr == nil {
+		text, _ := io.ReadAll(io.LimitReader(f, 200))
+		f.Close()
+		if line := strings.TrimSpace(string(text)); line != "" {
+			who += fmt.Sprintf(" (the last to open it was %q)", line)
+		}
+	}
+	return fmt.Errorf("%w: %s is open in %s; stop that, or use another directory", ErrLocked, s.o.Dir, who)
+}
+
+// writeHolder is best effort: it only makes an error message better.
+func (s *Store) writeHolder() {
+	f, err := s.o.FS.Create(s.o.FS.PathJoin(s.o.Dir, holderFile), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return
+	}
+	fmt.Fprintf(f, "pid %d since %s\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339))
+	f.Close()
+}
+
+// checkFiles refuses a directory with data but without the file that names the
+// manifest: Pebble would take it for empty, and sweep the data away.
+func (s *Store) checkFiles() error {
+	names, err := s.o.FS.List(s.o.Dir)
+	if err != nil {
+		return fmt.Errorf("pebblekv: cannot read the data directory: %w", err)
+	}
+	data, marker := "", false
+	for _, n := range names {
+		switch {
+		case strings.HasPrefix(n, "marker.manifest."):
+			marker = true
+		case strings.HasSuffix(n, ".sst"), strings.HasSuffix(n, ".log"), strings.HasSuffix(n, ".blob"), n == "CURRENT":
+			data = n
+		}
+	}
+	if data != "" && !marker {
+		return s.corrupt(fmt.Errorf("%s is there, but no marker.manifest file", data))
+	}
+	return nil
+}
+
+func (s *Store) corrupt(err error) error {
+	return fmt.Errorf("%w: the data directory %s is damaged: %w; "+
+		"keep a copy of it, then put back a backup of the whole directory, or start with another, empty one",
+		kv.ErrCorrupt, s.o.Dir, err)
+}
+
+// openError explains why Pebble does not open.
+func (s *Store) openError(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return fmt.Errorf("%w: the data directory %s cannot be opened on a full disk; free some space and start again: %w",
+			kv.ErrNoSpace, s.o.Dir, err)
+	case strings.Contains(err.Error(), "format major version"):
+		return fmt.Errorf("%w: the files in %s were written by another version; use that, or a newer one: %w",
+			ErrFormat, s.o.Dir, err)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EMFILE):
+		return fmt.Errorf("pebblekv: cannot open the data directory %s: %w", s.o.Dir, err)
+	}
+	return s.corrupt(err)
+}
+
+// openPebble turns a panic over damaged files into an error.
+func openPebble(dir string, o *pebble.Options) (db *pebble.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			o.Logger.Errorf("panic while opening: %v\n%s", p, debug.Stack())
+			db, err = nil, fmt.Errorf("files cannot be read: %v", p)
+		}
+	}()
+	return pebble.Open(dir, o)
+}
+
+func (s *Store) pebbleOptions() *pebble.Options {
+	o := &pebble.Options{
+		FS:                          s.space.wrap(s.o.FS),
+		Lock:                        s.lock,
+		Logger:                      logger{s},
+		FormatMajorVersion:          formatVersion,
+		CacheSize:                   s.o.CacheBytes,
+		MemTableSize:                uint64(s.o.MemTableBytes),
+		MemTableStopWritesThreshold: 3,
+		L0CompactionThreshold:       2,
+		L0StopWritesThreshold:       24,
+		MaxOpenFiles:                512,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		FlushDelayDeleteRange:       10 * time.Second,
+		BytesPerSync:                512 << 10,
+	}
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionBalanced })
+	for i := range o.Levels {
+		o.Levels[i].BlockSize = 16 << 10
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	o.EventListener = &pebble.EventListener{
+		BackgroundError: func(err error) { logger{s}.Errorf("background work failed: %v", err) },
+		DataCorruption:  func(info pebble.DataCorruptionInfo) { s.noteDamage(info.Details) },
+		WriteStallBegin: func(info pebble.WriteStallBeginInfo) { s.log.Debug("store: writes wait", "why", info.Reason) },
+	}
+	return o
+}
+
+// closeDir ends a store that nobody uses any more.
+func (s *Store) closeDir() error {
+	err := s.markClean()
+	if err == nil && s.dirty.Load() {
+		err = s.db.Flush()
+	}
+	err = errors.Join(err, s.db.Close())
+	_ = s.o.FS.Remove(s.o.FS.PathJoin(s.o.Dir, holderFile)) // a stale one is harmless
+	return errors.Join(err, s.lock.Close())
+}

@@ -1,0 +1,231 @@
+package pebblekv
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/eidermail/eider/internal/kv"
+)
+
+// ballastFile is given up when the disk is full.
+const ballastFile = "ballast"
+
+// How often the free space is looked at, and how often when it runs short.
+const (
+	pollEvery     = time.Second
+	pollEveryLow  = 50 * time.Millisecond
+	houseEvery    = 5 * time.Second
+	logFloodEvery = 10 * time.Second
+)
+
+// Limit: key ranges whose space is fetched back one by one on a full disk.
+const maxFreed = 256
+
+// space watches the disk.
+type space struct {
+	o       Options
+	next    atomic.Int64 // when to look again, Unix nanoseconds
+	free    atomic.Int64 // -1: not known
+	reserve atomic.Int64
+	isLow   atomic.Bool
+
+	ballastMu sync.Mutex
+	ballast   bool // the file is there
+
+	freedMu sync.Mutex
+	freed   map[string]struct{} // prefixes of deleted keys while the disk is low
+}
+
+func newSpace(o Options) *space {
+	p := &space{o: o, freed: map[string]struct{}{}}
+	p.free.Store(-1)
+	return p
+}
+
+// low tells whether only reclaiming work may go on.
+func (p *space) low() bool { return p.isLow.Load() }
+
+// refresh looks at the disk if it is time.
+func (p *space) refresh() {
+	now, next := time.Now().UnixNano(), p.next.Load()
+	if now < next || !p.next.CompareAndSwap(next, now+int64(pollEvery)) {
+		return
+	}
+	p.poll()
+}
+
+// poll looks at the disk.
+func (p *space) poll() {
+	u, err := p.o.FS.GetDiskUsage(p.o.Dir)
+	if err != nil {
+		p.free.Store(-1)
+		p.isLow.Store(false)
+		p.next.Store(time.Now().Add(pollEvery).UnixNano())
+		return
+	}
+	reserve := max(p.o.ReserveBytes, int64(p.o.ReserveFraction*float64(u.TotalBytes)), 0)
+	free := int64(min(u.AvailBytes, 1<<62))
+	p.reserve.Store(reserve)
+	p.free.Store(free)
+	p.isLow.Store(free < reserve)
+	every := pollEvery
+	if free/4 < reserve {
+		every = pollEveryLow
+	}
+	p.next.Store(time.Now().Add(every).UnixNano())
+}
+
+// wrap returns a file system that gives the ballast up when the disk is full,
+// and then tries once more.
+func (p *space) wrap(fs vfs.FS) vfs.FS {
+	return vfs.OnDiskFull(fs, func() {
+		p.isLow.Store(true)
+		p.next.Store(0)
+		p.dropBallast()
+	})
+}
+
+func (p *space) ballastPath() string { return p.o.FS.PathJoin(p.o.Dir, ballastFile) }
+
+// makeRoom gives the ballast up before an open that finds less than need.
+func (p *space) makeRoom(need int64) {
+	if u, err := p.o.FS.GetDiskUsage(p.o.Dir); err == nil && u.AvailBytes < uint64(need) {
+		p.dropBallast()
+	}
+}
+
+func (p *space) dropBallast() {
+	p.ballastMu.Lock()
+	defer p.ballastMu.Unlock()
+	_ = p.o.FS.Remove(p.ballastPath()) // it may not be there
+	p.ballast = false
+}
+
+// keepBallast makes the ballast if it is missing and the disk has room.
+func (p *space) keepBallast() error {
+	p.ballastMu.Lock()
+	defer p.ballastMu.Unlock()
+	size := p.o.BallastBytes
+	free := p.free.Load()
+	if p.ballast || size <= 0 || free < p.reserve.Load()+2*size {
+		return nil
+	}
+	if st, err := p.o.FS.Stat(p.ballastPath()); err == nil && st.Size() == size {
+		p.ballast = true
+		return nil
+	}
+	f, err := p.o.FS.Create(p.ballastPath(), vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return fmt.Errorf("ballast: %w", err)
+	}
+	defer f.Close()
+	if err := allocate(f, size); err != nil {
+		return fmt.Errorf("ballast: %w", err)
+	}
+	p.ballast = true
+	return nil
+}
+
+// allocate makes the file really take size bytes of the disk.
+func allocate(f vfs.File, size int64) error {
+	if runtime.GOOS == "linux" && f.Preallocate(0, size) == nil {
+		_, err := f.WriteAt([]byte{0}, size-1)
+		return err
+	}
+	// Elsewhere Preallocate does nothing.
+	zero := make([]byte, 256<<10)
+	for n := int64(0); n < size; n += int64(len(zero)) {
+		if _, err := f.Write(zero[:min(int64(len(zero)), size-n)]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freedPrefix is how much of a deleted key names its neighbourhood: in the mail
+// store's keys, a kind of row of one account.
+const freedPrefix = 9
+
+// noteFreed remembers where keys were deleted, so that their space can be
+// fetched back while the disk is low.
+func (p *space) noteFreed(key []byte) {
+	if !p.low() {
+		return
+	}
+	p.freedMu.Lock()
+	defer p.freedMu.Unlock()
+	if len(p.freed) < maxFreed {
+		p.freed[string(key[:min(len(key), freedPrefix)])] = struct{}{}
+	}
+}
+
+func (p *space) takeFreed() []string {
+	p.freedMu.Lock()
+	defer p.freedMu.Unlock()
+	var out []string
+	for k := range p.freed {
+		out = append(out, k)
+	}
+	clear(p.freed)
+	return out
+}
+
+// keepHouse runs until ctx ends: it keeps the ballast, and on a low disk turns
+// deleted rows into free space, which nothing else would do while no new data
+// comes.
+func (s *Store) keepHouse(ctx context.Context) {
+	defer close(s.stopped)
+	tick := time.NewTicker(houseEvery)
+	defer tick.Stop()
+	told := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		s.space.refresh()
+		if !s.space.low() {
+			told = false
+			if err := s.space.keepBallast(); err != nil && s.flood.allow() {
+				s.log.Warn("store: " + err.Error())
+			}
+			continue
+		}
+		if !told {
+			told = true
+			s.log.Warn("store: the disk is nearly full; only what frees space is let through",
+				"free", s.space.free.Load(), "reserve", s.space.reserve.Load())
+		}
+		s.reclaim(ctx)
+	}
+}
+
+// reclaim compacts where keys were deleted since the last time.
+func (s *Store) reclaim(ctx context.Context) {
+	freed := s.space.takeFreed()
+	if len(freed) == 0 {
+		return
+	}
+	if err := s.db.Flush(); err != nil {
+		s.log.Warn("store: flush on a full disk", "err", err)
+		return
+	}
+	for _, p := range freed {
+		if ctx.Err() != nil {
+			return
+		}
+		r := append([]byte{userSpace}, p...)
+		if err := s.db.Compact(ctx, r, kv.PrefixEnd(r), false); err != nil {
+			s.log.Warn("store: compaction on a full disk", "err", err)
+			return
+		}
+	}
+	s.space.poll()
+}
