@@ -153,9 +153,9 @@ func (s *Store) DeleteMailbox(ctx context.Context, id AcctID, name string) error
 		}
 		o.take()
 		o.Delete(row.MailboxName(o.acct, key))
-		b.row.State, b.dirty = row.Deleting, true
-		o.head.Mailboxes--
 		due = Due{At: uint32(o.now.Unix()), Acct: id, Mailbox: MailboxID(b.id)}
+		b.row.State, b.row.Due, b.dirty = row.Deleting, due.At, true
+		o.head.Mailboxes--
 		o.Put(due.key(), []byte{})
 		return nil
 	}, kv.Reclaim())

@@ -21,6 +21,7 @@ type MailboxRow struct {
 	RecentFloor uint32
 	State       uint8
 	Created     int64
+	Due         uint32 // time of its deadline row while it is being deleted
 	unknown     []byte
 }
 
@@ -44,6 +45,7 @@ func (m *MailboxRow) Append(b []byte) []byte {
 	b = putU64(b, 15, uint64(m.RecentFloor))
 	b = putU64(b, 16, uint64(m.State))
 	b = putI64(b, 17, m.Created)
+	b = putU64(b, 18, uint64(m.Due))
 	return append(b, m.unknown...)
 }
 
@@ -86,6 +88,8 @@ func DecodeMailbox(b []byte) (m MailboxRow, err error) {
 			m.State = f.u8()
 		case 17:
 			m.Created = f.i64()
+		case 18:
+			m.Due = f.u32()
 		default:
 			m.unknown = f.keep(m.unknown)
 		}
