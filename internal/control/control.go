@@ -37,9 +37,12 @@ const MaxRequest = 1 << 20
 // ErrNotRunning: no server answers for this data directory.
 var ErrNotRunning = errors.New("no server is running on this data directory")
 
-// Listen opens the socket of a data directory, which must be locked by the
-// caller: a socket that is left over from a killed server is removed.
-func Listen(dir string) (net.Listener, error) {
+// Listen opens the socket of a data directory. A socket that is left over from
+// a killed server is removed, one of a living server is an error.
+func Listen(ctx context.Context, dir string) (net.Listener, error) {
+	if _, err := Dial(ctx, dir); !errors.Is(err, ErrNotRunning) {
+		return nil, fmt.Errorf("control: another server is running on the data directory %s", dir)
+	}
 	path := filepath.Join(dir, socketName)
 	remove := func() { os.Remove(path) }
 	if len(path) > maxSocketPath {

@@ -40,12 +40,16 @@ func roundTrip(t *testing.T, dir string) {
 	if _, err := control.Dial(ctx, dir); !errors.Is(err, control.ErrNotRunning) {
 		t.Fatalf("dial with no server: %v", err)
 	}
-	l, err := control.Listen(dir)
+	l, err := control.Listen(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if st, err := os.Stat(l.Addr().String()); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("socket mode %v, %v", st.Mode(), err)
+	}
+	if l2, err := control.Listen(t.Context(), dir); err == nil {
+		l2.Close()
+		t.Error("two servers on one directory")
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /echo", func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
@@ -90,7 +94,7 @@ func TestLeftOverSocket(t *testing.T) {
 	if _, err := control.Dial(t.Context(), dir); !errors.Is(err, control.ErrNotRunning) {
 		t.Fatalf("dial of a dead socket: %v", err)
 	}
-	l, err := control.Listen(dir)
+	l, err := control.Listen(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,10 @@ type Metrics struct {
 	// Store commits and their outcome.
 	StoreSeconds *prometheus.HistogramVec
 	StoreErrors  *prometheus.CounterVec
+	// UnknownCommits could not be learned to have happened or not.
+	UnknownCommits prometheus.Counter
+	// Submitted and refused messages, by listener and by what was answered ("accepted", "refused", "deferred").
+	Messages *prometheus.CounterVec
 }
 
 // NewMetrics makes all figures in a registry of their own.
@@ -52,9 +56,13 @@ func NewMetrics() *Metrics {
 			Name: "eider_store_seconds", Help: "Time of store calls.", Buckets: seconds}, []string{"call"}),
 		StoreErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eider_store_errors_total", Help: "Store calls that failed."}, []string{"call", "kind"}),
+		UnknownCommits: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "eider_store_unknown_commits_total", Help: "Commits whose outcome was not learned."}),
+		Messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eider_messages_total", Help: "Messages that came in, by answer."}, []string{"listener", "answer"}),
 	}
 	r.MustRegister(m.Connections, m.ConnectionsOpen, m.Requests, m.RequestSeconds, m.AccountsCreated,
-		m.Waits, m.Events, m.StoreSeconds, m.StoreErrors,
+		m.Waits, m.Events, m.StoreSeconds, m.StoreErrors, m.UnknownCommits, m.Messages,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

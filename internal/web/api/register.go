@@ -34,6 +34,10 @@ func (a *API) register(h huma.API) {
 
 // describePlain describes the operations that stream, which huma does not serve.
 func (a *API) describePlain(o *huma.OpenAPI) {
+	// A pointer to a struct is described as never null; this one can be.
+	waited := o.Components.Schemas.Map()["Waited"].Properties
+	waited["message"] = &huma.Schema{Description: waited["message"].Description,
+		AnyOf: []*huma.Schema{{Ref: waited["message"].Ref}, {Type: "null"}}}
 	text := &huma.Schema{Type: huma.TypeString}
 	file := &huma.Schema{Type: huma.TypeString, Format: "binary"}
 	path := func(name string) *huma.Param {

@@ -18,7 +18,7 @@ type waitInput struct {
 
 // Waited is the answer of a wait.
 type Waited struct {
-	Message *Message `json:"message" nullable:"true" doc:"The first that matches; null if none came in time"`
+	Message *Message `json:"message" doc:"The first that matches; null if none came in time"`
 	Cursor  string   `json:"cursor" doc:"Pass on as after to wait for the next one"`
 }
 

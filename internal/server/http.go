@@ -1,0 +1,150 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/eidermail/eider/internal/obs"
+)
+
+// Limit: time for an HTTP request's header.
+const HeaderTime = 10 * time.Second
+
+// Limit: time that an idle HTTP connection is kept.
+const IdleTime = 2 * time.Minute
+
+// Limit: bytes of an HTTP request's header.
+const MaxHeader = 64 << 10
+
+// Limit: time for an HTTP request's body.
+const BodyTime = time.Minute
+
+// Limit: time that a client may take for one write of an HTTP answer.
+const WriteTime = time.Minute
+
+// Limit: HTTP connections open at once, per listener.
+const MaxHTTPConns = 10_000
+
+// newHTTP makes a server that holds to the limits. Long answers (waits, event
+// streams, downloads) have no deadline as a whole, but each of their writes has.
+func (s *Server) newHTTP(name string, h http.Handler, t *tls.Config) *http.Server {
+	return &http.Server{
+		Handler:           bodyDeadline(h),
+		TLSConfig:         t,
+		ReadHeaderTimeout: HeaderTime,
+		IdleTimeout:       IdleTime,
+		MaxHeaderBytes:    MaxHeader,
+		ErrorLog:          log.New(&httpLog{s.o.Log.With("listener", name)}, "", 0),
+	}
+}
+
+// bodyDeadline bounds the time in which a request's body must come.
+func bodyDeadline(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			// An error only means that this kind of connection has no deadlines.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(BodyTime))
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// serveHTTP serves until ctx ends, then lets requests finish for drain.
+func serveHTTP(ctx context.Context, srv *http.Server, l net.Listener, drain time.Duration) error {
+	done := make(chan error, 1)
+	go func() {
+		if srv.TLSConfig != nil {
+			done <- srv.ServeTLS(l, "", "")
+		} else {
+			done <- srv.Serve(l)
+		}
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	defer cancel()
+	if srv.Shutdown(end) != nil {
+		srv.Close()
+	}
+	<-done
+	return nil
+}
+
+// httpLog takes the lines of net/http: a panic is our defect, the rest
+// (handshakes that failed, odd requests) is the business of clients.
+type httpLog struct{ log *slog.Logger }
+
+func (l *httpLog) Write(b []byte) (int, error) {
+	text := strings.TrimSpace(string(b))
+	if strings.Contains(text, "panic serving") {
+		l.log.Error("an http handler panicked", "stack", strings.Split(text, "\n"))
+	} else {
+		l.log.Debug("http", "text", text)
+	}
+	return len(b), nil
+}
+
+// meter counts a listener's connections, bounds them, and gives each write a deadline.
+type meter struct {
+	net.Listener
+	name  string
+	m     *obs.Metrics
+	slots chan struct{}
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newMeter(l net.Listener, name string, m *obs.Metrics) *meter {
+	return &meter{Listener: l, name: name, m: m, slots: make(chan struct{}, MaxHTTPConns), done: make(chan struct{})}
+}
+
+func (l *meter) Accept() (net.Conn, error) {
+	select {
+	case l.slots <- struct{}{}:
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+	c, err := l.Listener.Accept()
+	if err != nil {
+		<-l.slots
+		return nil, err
+	}
+	l.m.Connections.WithLabelValues(l.name).Inc()
+	l.m.ConnectionsOpen.WithLabelValues(l.name).Inc()
+	return &metered{Conn: c, l: l}, nil
+}
+
+// Close ends an Accept that waits for a slot, too.
+func (l *meter) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return l.Listener.Close()
+}
+
+type metered struct {
+	net.Conn
+	l    *meter
+	once sync.Once
+}
+
+func (c *metered) Write(b []byte) (int, error) {
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(WriteTime))
+	return c.Conn.Write(b)
+}
+
+func (c *metered) Close() error {
+	c.once.Do(func() {
+		<-c.l.slots
+		c.l.m.ConnectionsOpen.WithLabelValues(c.l.name).Dec()
+	})
+	return c.Conn.Close()
+}
