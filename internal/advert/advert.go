@@ -86,8 +86,7 @@ func New(o Options) (*Advert, error) {
 	a := &Advert{o: o, fix: map[string]Service{}}
 	for k, v := range o.Advertise {
 		if k == "http" {
-			u, err := url.Parse(v)
-			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+			if !webAddress(v) {
 				return nil, fmt.Errorf("advert: %q is not a web address", v)
 			}
 			a.web = strings.TrimRight(v, "/")
@@ -100,6 +99,13 @@ func New(o Options) (*Advert, error) {
 		a.fix[k] = s
 	}
 	return a, nil
+}
+
+// webAddress tells whether paths can be put after v.
+func webAddress(v string) bool {
+	u, err := url.Parse(v)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" &&
+		u.RawQuery == "" && u.Fragment == ""
 }
 
 // service reads one override.

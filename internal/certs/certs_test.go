@@ -26,6 +26,7 @@ import (
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/kv/memkv"
 	"github.com/eidermail/eider/internal/secret"
+	"github.com/eidermail/eider/test/harness"
 )
 
 func load(t *testing.T, o certs.Options) *certs.Certs {
@@ -113,10 +114,7 @@ func TestSelfSigned(t *testing.T) {
 // OpenSSL is what most clients verify with.
 func TestSelfSigned_OpenSSL(t *testing.T) {
 	t.Parallel()
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("no openssl here")
-	}
+	harness.Need(t, "openssl")
 	dir := t.TempDir()
 	c := load(t, certs.Options{KV: memkv.New(), CAFile: filepath.Join(dir, "ca.pem")})
 	shown, err := shake(t, c, &tls.Config{RootCAs: pool(t, c.CAPEM()), ServerName: "localhost"})
@@ -129,7 +127,7 @@ func TestSelfSigned_OpenSSL(t *testing.T) {
 	}
 	for _, arg := range [][]string{{"-verify_hostname", "localhost"}, {"-verify_ip", "127.0.0.1"}} {
 		args := append([]string{"verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", c.CAFile()}, append(arg, leaf)...)
-		if out, err := exec.CommandContext(t.Context(), openssl, args...).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(t.Context(), "openssl", args...).CombinedOutput(); err != nil {
 			t.Errorf("%v: %s", arg, out)
 		}
 	}

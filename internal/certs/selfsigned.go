@@ -124,7 +124,7 @@ func (c *Certs) issue() (self, error) {
 	now := c.o.Now()
 	caTmpl := &x509.Certificate{
 		SerialNumber: serial(),
-		Subject:      pkix.Name{Organization: []string{"Eider"}, CommonName: "Eider local CA " + now.Format("2006-01-02")},
+		Subject:      subject("Eider local CA " + now.Format(time.DateOnly)),
 		NotBefore:    now.Add(-backdate), NotAfter: now.Add(life),
 		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
 		KeyUsage: x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -139,7 +139,7 @@ func (c *Certs) issue() (self, error) {
 		return self{}, err
 	}
 	leafTmpl := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{Organization: []string{"Eider"}, CommonName: dns[0]},
+		SerialNumber: serial(), Subject: subject(dns[0]),
 		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames: dns, IPAddresses: ips,
@@ -150,6 +150,10 @@ func (c *Certs) issue() (self, error) {
 	}
 	leaf, err := x509.ParseCertificate(leafDER)
 	return self{leaf: leaf, ca: ca, key: key}, err
+}
+
+func subject(name string) pkix.Name {
+	return pkix.Name{Organization: []string{"Eider"}, CommonName: name}
 }
 
 func serial() *big.Int {

@@ -137,7 +137,8 @@ func (h *Hasher) Fast(r *Record, password string, p Pepper) bool {
 // chosen one of r. For a generated password, and for nil, it does the same
 // work in vain. It may answer ErrBusy, for all of them alike.
 func (h *Hasher) Slow(ctx context.Context, r *Record, password string) (bool, error) {
-	a, want := Argon{Salt: make([]byte, saltLen), Memory: argonMemory, Time: argonTime, Threads: argonThreads}, []byte(nil)
+	a := Argon{Salt: make([]byte, saltLen), Memory: argonMemory, Time: argonTime, Threads: argonThreads}
+	var want []byte
 	chosen := r != nil && r.Class == Chosen
 	if chosen {
 		a, want = r.Argon, r.Hash
