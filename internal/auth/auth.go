@@ -24,6 +24,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/eidermail/eider/internal/mailstore"
@@ -78,6 +79,8 @@ type Auth struct {
 	links   linkKeys
 	link    *base64.Encoding
 	pepper  [32]byte // of this process only: names memos and throttled accounts
+	// markAgain is the second from which uses are noted again.
+	markAgain atomic.Int64
 }
 
 // New returns an Auth.

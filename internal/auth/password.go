@@ -14,8 +14,12 @@ import (
 	"github.com/eidermail/eider/internal/mailstore/account"
 )
 
-// markBudget is how long a login waits for the note that the account is used.
-const markBudget = 2 * time.Second
+const (
+	// markBudget is how long a login waits for the note that the account is used.
+	markBudget = 2 * time.Second
+	// markPause is how long nobody waits for it after it failed.
+	markPause = time.Minute
+)
 
 // Password checks a login from a peer. Failures are throttled per (address, account).
 func (a *Auth) Password(ctx context.Context, peer netip.Addr, login, password string) (Identity, error) {
@@ -147,13 +151,15 @@ func identityOf(acct mailstore.Account) Identity {
 // markUsed notes the first use of a day. It is no reason to refuse anybody.
 func (a *Auth) markUsed(ctx context.Context, acct mailstore.Account) {
 	const day = 24 * time.Hour
-	if acct.LastUsed.Truncate(day).Equal(a.now().Truncate(day)) {
+	now := a.now()
+	if acct.LastUsed.Truncate(day).Equal(now.Truncate(day)) || now.Unix() < a.markAgain.Load() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, markBudget)
 	defer cancel()
-	if err := a.store.MarkUsed(ctx, acct.ID); err != nil {
-		a.log.Warn("last use of an account not noted", "err", err)
+	if err := a.store.MarkUsed(ctx, acct.ID); err != nil && !absent(err) {
+		a.markAgain.Store(now.Add(markPause).Unix())
+		a.log.Warn("last use of accounts not noted", "err", err, "next_try", markPause.String())
 	}
 }
 

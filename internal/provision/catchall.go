@@ -40,7 +40,10 @@ func (p *Provisioner) CatchAll(ctx context.Context) (CatchAll, error) {
 		if mailstore.KindOf(err) != mailstore.NotExist {
 			return CatchAll{}, err
 		}
-		password, class := p.catchAllPassword()
+		password, class, err := p.catchAllPassword()
+		if err != nil {
+			return CatchAll{}, err
+		}
 		cred, err := p.o.Auth.Seal(ctx, password, class)
 		if err != nil {
 			return CatchAll{}, err
@@ -60,13 +63,17 @@ func (p *Provisioner) CatchAll(ctx context.Context) (CatchAll, error) {
 }
 
 // catchAllPassword is the password it should have.
-func (p *Provisioner) catchAllPassword() (string, account.Class) {
+func (p *Provisioner) catchAllPassword() (string, account.Class, error) {
 	if p.o.CatchAllPassword != "" {
-		return p.o.CatchAllPassword, account.Chosen
+		return p.o.CatchAllPassword, account.Chosen, nil
 	}
 	// The first key, not the current one: the password must not turn with the ring.
-	k, _ := p.o.Rings.For(secret.CatchAll, 1)
-	return account.DerivePassword(k.MAC([]byte("catch-all password"))), account.Generated
+	k, ok := p.o.Rings.For(secret.CatchAll, 1)
+	if !ok {
+		return "", 0, &mailstore.Error{Op: "catch-all", Kind: mailstore.Corrupt,
+			Err: errors.New("its key is not in the store")}
+	}
+	return account.DerivePassword(k.MAC([]byte("catch-all password"))), account.Generated, nil
 }
 
 // openCatchAll finds out whether the password is the one we know.
@@ -75,7 +82,10 @@ func (p *Provisioner) openCatchAll(ctx context.Context, id mailstore.AcctID) (Ca
 	if err != nil {
 		return CatchAll{}, err
 	}
-	password, class := p.catchAllPassword()
+	password, class, err := p.catchAllPassword()
+	if err != nil {
+		return CatchAll{}, err
+	}
 	ok, err := p.o.Auth.Opens(ctx, cred, password)
 	if err != nil {
 		return CatchAll{}, err
