@@ -27,8 +27,9 @@ type Metrics struct {
 	StoreErrors  *prometheus.CounterVec
 	// UnknownCommits could not be learned to have happened or not.
 	UnknownCommits prometheus.Counter
-	// Submitted and refused messages, by listener and by what was answered ("accepted", "refused", "deferred").
-	Messages *prometheus.CounterVec
+	// Messages that were accepted, and their bytes, by door ("submission", "mx", "lmtp").
+	Messages     *prometheus.CounterVec
+	MessageBytes *prometheus.CounterVec
 }
 
 // NewMetrics makes all figures in a registry of their own.
@@ -59,10 +60,13 @@ func NewMetrics() *Metrics {
 		UnknownCommits: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "eider_store_unknown_commits_total", Help: "Commits whose outcome was not learned."}),
 		Messages: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "eider_messages_total", Help: "Messages that came in, by answer."}, []string{"listener", "answer"}),
+			Name: "eider_messages_total", Help: "Messages accepted."}, []string{"door"}),
+		MessageBytes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eider_message_bytes_total", Help: "Bytes of messages accepted."}, []string{"door"}),
 	}
 	r.MustRegister(m.Connections, m.ConnectionsOpen, m.Requests, m.RequestSeconds, m.AccountsCreated,
-		m.Waits, m.Events, m.StoreSeconds, m.StoreErrors, m.UnknownCommits, m.Messages,
+		m.Waits, m.Events, m.StoreSeconds, m.StoreErrors, m.UnknownCommits,
+		m.Messages, m.MessageBytes,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }

@@ -38,8 +38,8 @@ func (s *Server) WriteBanner(w io.Writer) {
 			line(l[0], a)
 		}
 	}
-	if s.caPath != "" {
-		line("CA", s.caPath)
+	if ca := s.certs.CAFile(); ca != "" {
+		line("CA", ca)
 	}
 	if s.catch.Acct != 0 {
 		pass := s.catch.Password

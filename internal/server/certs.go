@@ -2,8 +2,9 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
+	"path/filepath"
 
+	"github.com/eidermail/eider/internal/certs"
 	"github.com/eidermail/eider/internal/config"
 )
 
@@ -20,15 +21,24 @@ func wantStartTLS(s config.StartTLS, trusted bool) bool {
 	return trusted
 }
 
-// openCerts makes the TLS configuration of all protocols, and tells whether
-// strangers' clients can trust its certificate.
-func (s *Server) openCerts(_ context.Context, o Options) (*tls.Config, bool, error) {
-	if o.Config.TLSCert == "" {
-		return nil, false, nil
+// openCerts finds the certificate of all protocols.
+func (s *Server) openCerts(ctx context.Context) error {
+	cfg := s.o.Config
+	o := certs.Options{CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, KV: s.kv, Log: s.o.Log, Now: s.o.Now,
+		Names: append([]string{}, cfg.AllowHost...)}
+	if cfg.Public() {
+		o.Names = append(o.Names, cfg.PublicHost)
 	}
-	pair, err := tls.LoadX509KeyPair(o.Config.TLSCert, o.Config.TLSKey)
-	if err != nil {
-		return nil, false, err
+	if s.o.ControlDir != "" {
+		o.CAFile = filepath.Join(s.o.ControlDir, "ca.pem")
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, true, nil
+	var err error
+	if s.certs, err = certs.Load(ctx, o); err != nil {
+		return err
+	}
+	s.startTLS = wantStartTLS(cfg.StartTLS, s.certs.Trusted())
+	if cfg.Public() && !s.certs.Trusted() {
+		s.o.Log.Warn("public mode with a self-signed certificate: mail programs will refuse it; set --tls-cert and --tls-key")
+	}
+	return nil
 }

@@ -45,7 +45,10 @@ type Offline struct{ *core }
 // as New does.
 func OpenOffline(ctx context.Context, o Options) (*Offline, error) {
 	o.fill()
-	c, err := newCore(ctx, o, configuredPorts(o.Config), false)
+	c, err := openStore(ctx, o)
+	if err == nil {
+		err = c.people(ctx, configuredPorts(o.Config), false)
+	}
 	if err != nil {
 		return nil, errors.Join(err, o.Bus.Close(), o.KV.Close())
 	}

@@ -65,17 +65,18 @@ type core struct {
 	catch     provision.CatchAll
 }
 
-// newCore builds everything between the store and the protocols. On an error
-// the store stays open; its owner closes it.
-func newCore(ctx context.Context, o Options, ports advert.Ports, startTLS bool) (*core, error) {
+// openStore opens the mail in a store. On an error the store stays open; its
+// owner closes it.
+func openStore(ctx context.Context, o Options) (*core, error) {
 	cfg := o.Config
-	c := &core{o: o, kv: combine.New(measured{o.KV, o.Metrics}, combine.Options{}), spool: spool.New(spool.Options{})}
+	c := &core{o: o, kv: combine.New(measured{o.KV, o.Metrics}, combine.Options{}),
+		spool: spool.New(spool.Options{Dir: o.ControlDir})}
 	var err error
 	c.mail, err = mailstore.Open(ctx, mailstore.Options{
 		KV: c.kv, Bus: o.Bus, Log: o.Log, Now: o.Now, MessageLimit: int64(cfg.MessageLimit),
 		Defaults: mailstore.AccountLimits{Retention: cfg.Retention.Std(), Bytes: int64(cfg.AccountQuota),
 			Messages: cfg.AccountMessages},
-		Unknown: func(op string) { o.Metrics.UnknownCommits.Inc() },
+		Unknown: func(string) { o.Metrics.UnknownCommits.Inc() },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the mail store: %w", err)
@@ -83,16 +84,24 @@ func newCore(ctx context.Context, o Options, ports advert.Ports, startTLS bool) 
 	if c.rings, err = secret.Open(ctx, secret.Options{KV: c.kv, Log: o.Log, Now: o.Now}); err != nil {
 		return nil, fmt.Errorf("open the key rings: %w", err)
 	}
+	return c, nil
+}
+
+// people builds what knows clients: who they are, what they may do, and what
+// they are told.
+func (c *core) people(ctx context.Context, ports advert.Ports, startTLS bool) error {
+	var err error
+	o, cfg := c.o, c.o.Config
 	c.advert, err = advert.New(advert.Options{PublicHost: cfg.PublicHost, Ports: ports, StartTLS: startTLS,
 		Advertise: cfg.Advertise})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// Trust is asked for when somebody comes, and by then there is a policy.
 	c.auth, err = auth.New(ctx, auth.Options{Store: c.mail, Rings: c.rings, Domain: cfg.Domain, Log: o.Log, Now: o.Now,
 		Trusted: func(a netip.Addr) bool { return c.policy.Trusted(a, false) }})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.provision = provision.New(provision.Options{
 		Store: c.mail, Auth: c.auth, Rings: c.rings, Advert: c.advert, Spool: c.spool, Domain: cfg.Domain,
@@ -105,7 +114,7 @@ func newCore(ctx context.Context, o Options, ports advert.Ports, startTLS bool) 
 	})
 	if !cfg.Public() {
 		if c.catch, err = c.provision.CatchAll(ctx); err != nil {
-			return nil, fmt.Errorf("make the catch-all account: %w", err)
+			return fmt.Errorf("make the catch-all account: %w", err)
 		}
 	}
 	c.policy = policy.New(policy.Options{
@@ -113,5 +122,5 @@ func newCore(ctx context.Context, o Options, ports advert.Ports, startTLS bool) 
 		Store: c.mail, Health: c.kv.Ping, CatchAll: c.catch.Acct, MessageLimit: int64(cfg.MessageLimit),
 		Retention: cfg.Retention.Std(), Now: o.Now,
 	})
-	return c, nil
+	return nil
 }

@@ -148,3 +148,31 @@ func (c *metered) Close() error {
 	})
 	return c.Conn.Close()
 }
+
+// counted counts the connections of a listener whose server bounds them itself.
+type counted struct {
+	net.Listener
+	name string
+	m    *obs.Metrics
+}
+
+func (l *counted) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	l.m.Connections.WithLabelValues(l.name).Inc()
+	open := l.m.ConnectionsOpen.WithLabelValues(l.name)
+	open.Inc()
+	return &countedConn{Conn: c, closed: sync.OnceFunc(open.Dec)}, nil
+}
+
+type countedConn struct {
+	net.Conn
+	closed func()
+}
+
+func (c *countedConn) Close() error {
+	c.closed()
+	return c.Conn.Close()
+}

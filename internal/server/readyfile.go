@@ -30,8 +30,8 @@ func (s *Server) writeReady(path string) error {
 	all["pid"] = os.Getpid()
 	all["web"] = s.WebURL()
 	all["ca"] = nil
-	if s.caPath != "" {
-		all["ca"] = s.caPath
+	if ca := s.certs.CAFile(); ca != "" {
+		all["ca"] = ca
 	}
 	all["catchAll"] = nil
 	if s.catch.Acct != 0 {

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/eidermail/eider/internal/advert"
+	"github.com/eidermail/eider/internal/certs"
 	"github.com/eidermail/eider/internal/web/api"
 )
 
@@ -35,7 +36,8 @@ type Server struct {
 	api      *api.API
 	health   *health
 	control  net.Listener
-	caPath   string
+	certs    *certs.Certs
+	startTLS bool // the plain ports offer STARTTLS
 	started  time.Time
 	ready    chan struct{}
 	draining atomic.Bool
@@ -69,16 +71,17 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if s.bound, err = listenAll(ctx, o.Config); err != nil {
 		return fail(err)
 	}
-	tlsConf, trusted, err := s.openCerts(ctx, o)
-	if err != nil {
+	if s.core, err = openStore(ctx, o); err != nil {
 		return fail(err)
 	}
-	startTLS := tlsConf != nil && wantStartTLS(o.Config.StartTLS, trusted)
-	if s.core, err = newCore(ctx, o, ports(s.bound), startTLS); err != nil {
+	if err := s.openCerts(ctx); err != nil {
+		return fail(err)
+	}
+	if err := s.people(ctx, ports(s.bound), s.startTLS); err != nil {
 		return fail(err)
 	}
 	s.health = newHealth(s.kv, o.Now)
-	if err := s.wire(ctx, tlsConf, startTLS); err != nil {
+	if err := s.wire(ctx); err != nil {
 		return fail(err)
 	}
 	return s, nil

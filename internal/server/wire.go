@@ -6,24 +6,37 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/eidermail/eider/internal/janitor"
+	"github.com/eidermail/eider/internal/netx"
+	"github.com/eidermail/eider/internal/smtp"
+	"github.com/eidermail/eider/internal/smtp/smtpd"
 	"github.com/eidermail/eider/internal/web/api"
 )
 
 // wire makes a task of every listener and every background loop.
-func (s *Server) wire(ctx context.Context, t *tls.Config, startTLS bool) error {
+func (s *Server) wire(ctx context.Context) error {
 	pages, err := s.pages()
 	if err != nil {
 		return err
 	}
 	s.add("key rings", s.rings.Run)
+	s.add("certificate", s.certs.Run)
+	s.add("janitor", janitor.New(janitor.Options{Store: s.mail, KV: s.kv, Log: s.o.Log, Now: s.o.Now}).Run)
+	mta := s.smtpBackend()
 	for _, b := range s.bound {
 		switch b.name {
 		case "http":
 			s.addHTTP(b, pages, nil)
 		case "https":
-			s.addHTTP(b, pages, t)
+			s.addHTTP(b, pages, s.certs.TLSConfig())
 		case "admin":
 			s.addHTTP(b, s.admin(), nil)
+		case "smtp", "smtps":
+			s.addSMTP(b, mta, smtp.Submission)
+		case "mx":
+			s.addSMTP(b, mta, smtp.MX)
+		case "lmtp":
+			s.addSMTP(b, mta, smtp.LMTP)
 		}
 	}
 	return s.openControl(ctx)
@@ -35,7 +48,6 @@ func (s *Server) add(name string, run func(context.Context) error) {
 
 func (s *Server) addHTTP(b bound, h http.Handler, t *tls.Config) {
 	if t != nil {
-		t = t.Clone()
 		t.NextProtos = []string{"h2", "http/1.1"}
 	}
 	srv := s.newHTTP(b.name, h, t)
@@ -64,3 +76,40 @@ func (s *Server) pages() (http.Handler, error) {
 		}
 	})), nil
 }
+
+// hostname is what the mail protocols call this server.
+func (s *Server) hostname() string {
+	if s.o.Config.Public() {
+		return s.o.Config.PublicHost
+	}
+	return s.o.Config.Domain
+}
+
+// conns are the bounds of a mail listener.
+func (s *Server) conns(name string) netx.Options {
+	return netx.Options{Drain: DrainTime, Log: s.o.Log.With("listener", name)}
+}
+
+func (s *Server) smtpBackend() *smtpd.Backend {
+	names := map[smtp.Mode]string{smtp.Submission: "submission", smtp.MX: "mx", smtp.LMTP: "lmtp"}
+	return smtpd.New(smtpd.Options{Store: s.mail, Auth: s.auth, Policy: s.policy, Spool: s.spool,
+		Hostname: s.hostname(), Log: s.o.Log, Now: s.o.Now,
+		Accepted: func(m smtp.Mode, size int64, _ int) {
+			s.o.Metrics.Messages.WithLabelValues(names[m]).Inc()
+			s.o.Metrics.MessageBytes.WithLabelValues(names[m]).Add(float64(size))
+		}})
+}
+
+func (s *Server) addSMTP(b bound, d *smtpd.Backend, m smtp.Mode) {
+	o := smtp.Options{Mode: m, Hostname: s.hostname(), ImplicitTLS: b.name == "smtps",
+		MaxSize: int64(s.o.Config.MessageLimit), Conns: s.conns(b.name), NewSession: d.NewSession,
+		Log: s.o.Log.With("listener", b.name)}
+	if o.ImplicitTLS || s.startTLS {
+		o.TLS = s.certs.TLSConfig()
+	}
+	srv, l := smtp.New(o), s.count(b)
+	s.add(b.name, func(ctx context.Context) error { return srv.Serve(ctx, l) })
+}
+
+// count counts the connections of a listener.
+func (s *Server) count(b bound) net.Listener { return &counted{b.l, b.name, s.o.Metrics} }
