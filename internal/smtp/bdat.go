@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/eidermail/eider/internal/netx"
 )
 
 // RFC 3030 §2. The session reads the message through all chunks; the commands
@@ -117,7 +119,7 @@ func (s *chunks) command() error {
 			s.c.pending = []byte(string(line))
 			return errAborted
 		default:
-			if isHTTP(line) {
+			if netx.SpeaksHTTP(line) {
 				s.c.pending = []byte(string(line))
 				return errAborted
 			}

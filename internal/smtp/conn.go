@@ -57,7 +57,7 @@ type conn struct {
 
 func (s *Server) serve(ctx context.Context, nc net.Conn, client Client) {
 	c := &conn{s: s, ctx: ctx, nc: nc, reader: nc, client: client}
-	c.in = input{buf: make([]byte, smallBuffer), pool: &s.pool}
+	c.in = input{buf: s.pool.get(smallBuffer), pool: &s.pool}
 	c.record.Start = time.Now()
 	defer context.AfterFunc(ctx, c.drain)()
 	defer c.end()

@@ -1,11 +1,15 @@
 package smtp
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/eidermail/eider/internal/netx"
+)
 
 // dispatch runs one command line. Verbs are matched without case (RFC 5321 §2.4).
 func (c *conn) dispatch(raw []byte) {
 	if !printable(raw) {
-		if isHTTP(raw) {
+		if netx.SpeaksHTTP(raw) {
 			c.fatal(CauseHTTP, replyHTTP)
 			return
 		}
@@ -43,7 +47,7 @@ func (c *conn) dispatch(raw []byte) {
 	case "AUTH":
 		c.auth(arg)
 	default:
-		if isHTTP(raw) {
+		if netx.SpeaksHTTP(raw) {
 			c.fatal(CauseHTTP, replyHTTP)
 			return
 		}

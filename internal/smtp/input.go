@@ -17,13 +17,16 @@ const (
 
 // buffers are shared by the servers of a process: one connection's message is
 // over when another's begins.
-type buffers struct{ first, big sync.Pool }
+type buffers struct{ small, first, big sync.Pool }
 
 func (p *buffers) get(n int) []byte {
 	pool := &p.big
-	if n <= firstBuffer {
+	switch {
+	case n <= smallBuffer:
+		n, pool = smallBuffer, &p.small
+	case n <= firstBuffer:
 		n, pool = firstBuffer, &p.first
-	} else {
+	default:
 		n = bigBuffer
 	}
 	if b, ok := pool.Get().(*[]byte); ok {
@@ -34,6 +37,8 @@ func (p *buffers) get(n int) []byte {
 
 func (p *buffers) put(b []byte) {
 	switch len(b) {
+	case smallBuffer:
+		p.small.Put(&b)
 	case firstBuffer:
 		p.first.Put(&b)
 	case bigBuffer:
@@ -60,7 +65,7 @@ func (in *input) resize(n int) {
 	case n == 0 && (len(in.buf) == smallBuffer || have > smallBuffer):
 		return
 	case n == 0:
-		next = make([]byte, smallBuffer)
+		next = in.pool.get(smallBuffer)
 	case len(in.buf) >= n:
 		return
 	default:

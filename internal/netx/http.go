@@ -1,23 +1,21 @@
-package smtp
+package netx
 
 import (
 	"bytes"
 	"strings"
 )
 
-// isHTTP tells that a browser, or another HTTP client, talks to us: any web
-// page can make one send a request to a port of this machine, with mail
-// commands in its body. No SMTP verb is among these words.
-func isHTTP(line []byte) bool {
+// SpeaksHTTP tells that a line at a mail port comes from a browser or another
+// HTTP client. Any web page can make a browser send a request to a port of
+// this machine, with mail commands in its body; so a mail server closes such a
+// connection at its first line. No mail protocol has a command among these words.
+func SpeaksHTTP(line []byte) bool {
 	word, _, spaced := bytes.Cut(line, []byte{' '})
-	if len(word) > 32 {
-		return false
+	if len(word) > 64 {
+		word = word[:64]
 	}
-	if name, ok := bytes.CutSuffix(word, []byte{':'}); ok {
+	if name, _, ok := bytes.Cut(word, []byte{':'}); ok {
 		return isHTTPHeader(strings.ToLower(string(name)))
-	}
-	if name, _, ok := bytes.Cut(word, []byte{':'}); ok && isHTTPHeader(strings.ToLower(string(name))) {
-		return true
 	}
 	switch strings.ToUpper(string(word)) {
 	case "GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE", "PRI", "PROPFIND":
