@@ -95,15 +95,18 @@ func ParseKey(b []byte) (k Key, ok bool) {
 }
 
 // Domain is the guard under which a key may be written: the head of its
-// account, the header of its blob, or the key itself. Candidates (TagGarbage)
-// are written under the account that unlinked and dropped under the blob, so
-// they have two; see Domains.
+// account, the header of its blob, or the key itself. It is nil where there
+// are several; see Domains.
 func Domain(b []byte) []byte {
-	d := Domains(b)
-	return d[0]
+	if d := Domains(b); len(d) == 1 {
+		return d[0]
+	}
+	return nil
 }
 
-// Domains are the guards of which at least one must be held to write a key.
+// Domains are the guards of which at least one must be held to write a key:
+// candidates (TagGarbage) are written under the account that unlinked, and
+// dropped under the blob.
 func Domains(b []byte) [][]byte {
 	k, ok := ParseKey(b)
 	if !ok {
