@@ -34,7 +34,7 @@ const holderFile = "holder"
 // openDir locks the directory and opens what is in it.
 func (s *Store) openDir() (err error) {
 	o := s.o
-	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
+	if err := makeDir(o.FS, o.Dir); err != nil {
 		return fmt.Errorf("pebblekv: cannot make the data directory: %w", err)
 	}
 	if s.lock, err = pebble.LockDirectory(o.Dir, o.FS); err != nil {
@@ -57,6 +57,30 @@ func (s *Store) openDir() (err error) {
 		return err
 	}
 	s.writeHolder()
+	return nil
+}
+
+// makeDir makes a directory that is there after a power cut too.
+func makeDir(fs vfs.FS, dir string) error {
+	var made []string
+	for d := dir; ; d = fs.PathDir(d) {
+		if _, err := fs.Stat(d); err == nil || fs.PathDir(d) == d {
+			break
+		}
+		made = append(made, d)
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, d := range made {
+		parent, err := fs.OpenDir(fs.PathDir(d))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(parent.Sync(), parent.Close()); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
