@@ -1,0 +1,44 @@
+package imap
+
+import "strings"
+
+// handleCreate: RFC 9051 §6.3.4, with a special use (RFC 6154 §3).
+func (c *conn) handleCreate(r *request) error {
+	d := r.dec
+	var name, use string
+	if !d.ExpectSP() || !d.ExpectMailbox(&name) {
+		return nil
+	}
+	if d.SP() && !c.createOptions(r, &use) {
+		return nil
+	}
+	if !d.ExpectCRLF() {
+		return nil
+	}
+	if len(name) > 1 {
+		// RFC 9051 §6.3.4: a separator at the end only declares that there will be children.
+		name = strings.TrimSuffix(name, "/")
+	}
+	return c.session.Create(r.ctx, name, use)
+}
+
+// createOptions reads (USE (\Sent)).
+func (c *conn) createOptions(r *request, use *string) bool {
+	d := r.dec
+	return d.ExpectList(func() bool {
+		if !d.Word("USE") {
+			return d.Fail("unknown CREATE option")
+		}
+		return d.ExpectSP() && d.ExpectList(func() bool {
+			var name string
+			if !d.ExpectByte('\\') || !d.ExpectAtom(&name) {
+				return false
+			}
+			if *use != "" {
+				return d.Fail("one special use at most")
+			}
+			*use = "\\" + name
+			return true
+		})
+	})
+}

@@ -1,0 +1,214 @@
+package imap
+
+import (
+	"errors"
+
+	"github.com/eidermail/eider/internal/imap/imapwire"
+)
+
+// handleFetch: RFC 9051 §6.4.5, with CHANGEDSINCE (RFC 7162 §3.1.4).
+func (c *conn) handleFetch(r *request) error {
+	d := r.dec
+	var set imapwire.SeqSet
+	var items []imapwire.FetchItem
+	var o FetchOptions
+	if !d.ExpectSP() || !d.ExpectSeqSet(&set) || !d.ExpectSP() || !d.ExpectFetchItems(&items) ||
+		d.SP() && !fetchModifiers(d, &o) || !d.ExpectCRLF() {
+		return nil
+	}
+	r.hold = !r.uid
+	uids, err := c.uidsOf(r, set)
+	if err != nil {
+		return err
+	}
+	f := &fetcher{c: c, items: c.fetchItems(r, items, &o)}
+	o.MarkSeen = !c.readOnly && imapwire.SetsSeen(items)
+	r.force = o.MarkSeen
+	if uids.Empty() {
+		return nil
+	}
+	err = c.session.Fetch(r.ctx, uids, o, f.write)
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.unknownCTE:
+		return &Error{Code: "UNKNOWN-CTE", Text: "a part has a transfer encoding that is not known"}
+	case f.count < uids.Len() && !o.HasChangedSince:
+		// Expunged elsewhere, and the client will be told (RFC 2180 §4.1, RFC 5530).
+		r.force = true
+		if !r.uid {
+			r.code, r.text = "EXPUNGEISSUED", "some messages were expunged meanwhile"
+		}
+	}
+	return nil
+}
+
+func fetchModifiers(d *imapwire.Decoder, o *FetchOptions) bool {
+	return d.ExpectList(func() bool {
+		if !d.Word("CHANGEDSINCE") {
+			return d.Fail("unknown FETCH modifier")
+		}
+		o.HasChangedSince = true
+		return d.ExpectSP() && d.ExpectNumber64(&o.ChangedSince)
+	})
+}
+
+// fetchItems completes the list of items and notes what they need.
+func (c *conn) fetchItems(r *request, items []imapwire.FetchItem, o *FetchOptions) []imapwire.FetchItem {
+	hasUID, hasModSeq := false, false
+	for i := range items {
+		f := &items[i]
+		switch f.Kind {
+		case imapwire.ItemUID:
+			hasUID = true
+		case imapwire.ItemModSeq:
+			hasModSeq = true
+		case imapwire.ItemEnvelope, imapwire.ItemBody, imapwire.ItemBodyStructure, imapwire.ItemThreadID,
+			imapwire.ItemPreview:
+			o.Index = true
+		case imapwire.ItemEmailID:
+			o.EmailID = true
+		case imapwire.ItemRFC822:
+			o.Content = true
+		case imapwire.ItemRFC822Header, imapwire.ItemRFC822Text:
+			o.Index, o.Content = true, true
+		case imapwire.ItemSection, imapwire.ItemBinary, imapwire.ItemBinarySize:
+			o.Content = true
+			o.Index = o.Index || len(f.Section.Part) > 0 || f.Section.Spec != imapwire.SpecAll
+		}
+	}
+	if o.HasChangedSince && !hasModSeq {
+		hasModSeq = true
+		items = append([]imapwire.FetchItem{{Kind: imapwire.ItemModSeq}}, items...)
+	}
+	if hasModSeq {
+		c.enableCondstore()
+	}
+	if r.uid && !hasUID {
+		items = append([]imapwire.FetchItem{{Kind: imapwire.ItemUID}}, items...)
+	}
+	return items
+}
+
+// fetcher writes the FETCH responses of one command.
+type fetcher struct {
+	c          *conn
+	items      []imapwire.FetchItem
+	count      int
+	unknownCTE bool
+	head       headerCache
+}
+
+// write writes one message's response (RFC 9051 §7.5.2).
+func (f *fetcher) write(m *Message) error {
+	c, e := f.c, f.c.enc
+	f.count++
+	seq := c.view.seq(m.UID)
+	if seq == 0 {
+		return nil
+	}
+	if len(m.Flags.Keywords) > 0 {
+		c.learn(m.Flags.Keywords)
+	}
+	f.head = headerCache{}
+	e.Raw("* ").Number(seq).Raw(" FETCH (")
+	flags := false
+	for i := range f.items {
+		if i > 0 {
+			e.SP()
+		}
+		flags = flags || f.items[i].Kind == imapwire.ItemFlags
+		if err := f.item(&f.items[i], m); err != nil {
+			return errors.Join(errBroken, err)
+		}
+	}
+	if m.MarkedSeen {
+		c.view.tell(m.UID, m.ModSeq)
+		if c.condstore {
+			e.Raw(" MODSEQ (").Number64(m.ModSeq).Byte(')')
+		}
+		if !flags {
+			e.Raw(" FLAGS ").Flags(c.systemFlags(m.UID, m.Flags.System), m.Flags.Keywords)
+		}
+	}
+	e.Byte(')').CRLF()
+	return e.Err()
+}
+
+func (f *fetcher) item(it *imapwire.FetchItem, m *Message) error {
+	e := f.c.enc
+	switch it.Kind {
+	case imapwire.ItemFlags:
+		e.Raw("FLAGS ").Flags(f.c.systemFlags(m.UID, m.Flags.System), m.Flags.Keywords)
+	case imapwire.ItemUID:
+		e.Raw("UID ").Number(m.UID)
+	case imapwire.ItemInternalDate:
+		e.Raw("INTERNALDATE ").DateTime(m.InternalDate)
+	case imapwire.ItemSize:
+		e.Raw("RFC822.SIZE ").Number64(uint64(m.Size))
+	case imapwire.ItemModSeq:
+		e.Raw("MODSEQ (").Number64(m.ModSeq).Byte(')')
+	case imapwire.ItemEnvelope:
+		e.Raw("ENVELOPE ")
+		writeEnvelope(e, &m.Index.Envelope)
+	case imapwire.ItemBody:
+		e.Raw("BODY ")
+		writeStructure(e, m.Index.Root, false)
+	case imapwire.ItemBodyStructure:
+		e.Raw("BODYSTRUCTURE ")
+		writeStructure(e, m.Index.Root, true)
+	case imapwire.ItemEmailID:
+		e.Raw("EMAILID (").Raw(m.EmailID).Byte(')')
+	case imapwire.ItemThreadID:
+		if m.ThreadID == "" {
+			e.Raw("THREADID NIL")
+		} else {
+			e.Raw("THREADID (").Raw(m.ThreadID).Byte(')')
+		}
+	case imapwire.ItemSaveDate:
+		if m.SaveDate.IsZero() {
+			e.Raw("SAVEDATE NIL")
+		} else {
+			e.Raw("SAVEDATE ").DateTime(m.SaveDate)
+		}
+	case imapwire.ItemPreview:
+		e.Raw("PREVIEW ").String(m.Index.Preview)
+	default:
+		return f.content(it, m)
+	}
+	return nil
+}
+
+// content writes the items that hold bytes of the message.
+func (f *fetcher) content(it *imapwire.FetchItem, m *Message) error {
+	e := f.c.enc
+	s := it.Section
+	switch it.Kind {
+	case imapwire.ItemRFC822:
+		e.Raw("RFC822 ")
+	case imapwire.ItemRFC822Header:
+		s.Spec = imapwire.SpecHeader
+		e.Raw("RFC822.HEADER ")
+	case imapwire.ItemRFC822Text:
+		s.Spec = imapwire.SpecText
+		e.Raw("RFC822.TEXT ")
+	case imapwire.ItemBinary:
+		e.Raw("BINARY").Section(&s, it.Partial).SP()
+		return f.binary(it, m)
+	case imapwire.ItemBinarySize:
+		e.Raw("BINARY.SIZE").Section(&s, nil).SP()
+		return f.binary(it, m)
+	default:
+		e.Raw("BODY").Section(&s, it.Partial).SP()
+	}
+	if s.Spec == imapwire.SpecFields || s.Spec == imapwire.SpecFieldsNot {
+		return f.fields(&s, it.Partial, m)
+	}
+	span, ok := sectionSpan(&s, m)
+	if !ok {
+		e.Raw("NIL")
+		return nil
+	}
+	return f.span(span, it.Partial, m)
+}

@@ -1,0 +1,11 @@
+package imapd
+
+import "context"
+
+// Subscriptions lists the subscribed names.
+func (s *session) Subscriptions(ctx context.Context) ([]string, error) {
+	ctx, cancel := budget(ctx)
+	defer cancel()
+	names, err := s.store.Subscriptions(ctx, s.acct())
+	return names, s.refusal(err)
+}

@@ -1,0 +1,11 @@
+package imapd
+
+import "context"
+
+// Rename renames a mailbox; of INBOX it moves the mail (RFC 9051 §6.3.6).
+func (s *session) Rename(ctx context.Context, from, to string) error {
+	ctx, cancel := budget(ctx)
+	defer cancel()
+	s.sel.dirty = true
+	return s.refusal(s.store.RenameMailbox(ctx, s.acct(), from, to))
+}
