@@ -265,6 +265,29 @@ func TestPassword_Throttle(t *testing.T) {
 	}
 }
 
+// Guesses at the same time are counted before they are checked.
+func TestPassword_ThrottleAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.account("c@d.example", "a chosen one", account.Chosen)
+	var tried atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 3 * auth.FailBurst {
+		wg.Go(func() {
+			_, err := w.login(far, "c", fmt.Sprintf("guess %d", i))
+			if errors.Is(err, auth.ErrBadCredentials) {
+				tried.Add(1)
+			} else if !errors.Is(err, auth.ErrThrottled) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := tried.Load(); n != auth.FailBurst {
+		t.Errorf("%d guesses were checked, want %d", n, auth.FailBurst)
+	}
+}
+
 // An IPv6 client has a whole /64 to come from.
 func TestPassword_ThrottleIPv6(t *testing.T) {
 	t.Parallel()
