@@ -78,8 +78,11 @@ var commandTable = [...]command{
 func (c *conn) command() error {
 	d := c.dec
 	tag, ok := d.Tag()
-	if !ok || !d.ExpectSP() {
+	if !ok {
 		return c.badCommand("*", &imapwire.SyntaxError{Text: "a command starts with a tag"})
+	}
+	if !d.ExpectSP() {
+		return c.badCommand(tag, &imapwire.SyntaxError{Text: "a command follows the tag"})
 	}
 	r := &request{ctx: netx.Work(c.ctx), tag: tag, dec: d}
 	name := d.AtomUpper()
