@@ -21,8 +21,9 @@ type BodyRow struct {
 	Data  []byte // part of the value it was decoded from
 }
 
-// Append encodes r. With Inline, the caller appends exactly r.Size bytes to
-// the result itself: so a message is copied once.
+// Append encodes r. With Inline, the caller appends the bytes to the result
+// itself, so that a message is copied once: r.Size of them if they are plain,
+// else as many as r.Data has.
 func (r *BodyRow) Append(b []byte) []byte {
 	b = append(b, version)
 	b = putU64(b, 1, uint64(r.Kind))
@@ -31,6 +32,9 @@ func (r *BodyRow) Append(b []byte) []byte {
 	b = putU64(b, 4, uint64(r.CRC))
 	if r.Kind == InBlob {
 		return putBytes(b, 5, r.Blob[:])
+	}
+	if r.Codec != Plain {
+		return appendLen(b, 15, len(r.Data))
 	}
 	return appendLen(b, 15, int(r.Size))
 }
