@@ -136,8 +136,15 @@ func (s *Store) checkFiles() error {
 func (s *Store) corrupt(err error) error {
 	return fmt.Errorf("%w: the data directory %s is damaged: %w; "+
 		"keep a copy of it, then put back a backup of the whole directory, or start with another, empty one",
-		kv.ErrCorrupt, s.o.Dir, err)
+		kv.ErrCorrupt, s.o.Dir, oneLine{err})
 }
+
+// oneLine is an error of Pebble without the line breaks in its text.
+type oneLine struct{ error }
+
+func (e oneLine) Error() string { return strings.Join(strings.Fields(e.error.Error()), " ") }
+
+func (e oneLine) Unwrap() error { return e.error }
 
 // openError explains why Pebble does not open.
 func (s *Store) openError(err error) error {
