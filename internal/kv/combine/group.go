@@ -292,7 +292,7 @@ func (g *group) refuse(key []byte, ops []*op, err error) (rest []*op) {
 	}
 	for _, w := range ops {
 		switch {
-		case w.outcome == absent:
+		case w.outcome == absent, errors.Is(err, context.Canceled) && w.gone():
 			w.answer(w.ctx.Err())
 		case w.outcome == failed && !w.later:
 			w.answer(w.fault)
