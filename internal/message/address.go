@@ -111,7 +111,7 @@ func (p *addressParser) startsGroup() bool {
 // not ours.
 func (p *addressParser) literal() {
 	end := p.i + 1
-	for end < len(p.b) && end-p.i < 128 && p.b[end] != ']' && p.b[end] != ',' && p.b[end] != '>' {
+	for end < len(p.b) && end-p.i < 128 && strings.IndexByte("],>[", p.b[end]) < 0 {
 		end++
 	}
 	if end < len(p.b) && p.b[end] == ']' {

@@ -154,7 +154,7 @@ func (x *Indexer) header(p []byte) []byte {
 	if i < 0 {
 		x.endOfLine(p)
 		x.hold(p)
-		if x.head.first && fieldStart(x.carry) == no {
+		if x.head.first && x.surelyNoHeader() {
 			x.noHeader(before, len(p))
 			return p
 		}
@@ -178,6 +178,16 @@ func (x *Indexer) header(p []byte) []byte {
 	}
 	x.carry, x.cut = x.carry[:0], 0
 	return p[i+1:]
+}
+
+// surelyNoHeader judges the first line of a header before its end has come.
+func (x *Indexer) surelyNoHeader() bool {
+	if x.carry[0] == '-' && len(x.open.list) > 0 {
+		if _, _, ok := x.isDelimiter(x.carry); ok || len(x.carry) < x.open.need() {
+			return false
+		}
+	}
+	return fieldStart(x.carry) == no
 }
 
 // hold keeps the start of a header line, as much of it as is ever read.

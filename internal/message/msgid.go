@@ -2,6 +2,10 @@ package message
 
 import "strings"
 
+// maxIDs is how many ids of one field are told apart: more than a field of
+// MaxFieldBytes can hold.
+const maxIDs = MaxFieldBytes / 4
+
 // MessageIDs finds the ids in a Message-ID, In-Reply-To or References value,
 // without angle brackets, in order, each once. Words around them are skipped,
 // ids without brackets are taken where they have an "@".
@@ -10,7 +14,7 @@ func MessageIDs(value string) []string {
 	seen := make(map[string]bool, 4)
 	add := func(id string) {
 		id = strings.Join(strings.Fields(id), "")
-		if id == "" || len(id) > MaxMessageID || seen[id] {
+		if id == "" || len(id) > MaxMessageID || len(out) >= maxIDs || seen[id] {
 			return
 		}
 		seen[id] = true

@@ -98,6 +98,9 @@ func trimPartial(b []byte) []byte {
 
 // dropQuoted leaves out lines that quote another message.
 func dropQuoted(s string) string {
+	if !strings.HasPrefix(s, ">") && !strings.Contains(s, "\n>") {
+		return s
+	}
 	var b strings.Builder
 	for line := range strings.Lines(s) {
 		if !strings.HasPrefix(line, ">") {

@@ -29,44 +29,51 @@ type quotedDecoder struct {
 }
 
 func (d *quotedDecoder) decode(dst, src []byte) []byte {
-	for len(src) > 0 {
-		if d.state == qpText {
-			dst, src = d.text(dst, src)
+	lf := -1 // the next line feed, looked for once
+	for i := 0; i < len(src); {
+		if d.state != qpText {
+			var used bool
+			if dst, used = d.step(dst, src[i]); used {
+				i++
+			}
 			continue
 		}
-		var used bool
-		if dst, used = d.step(dst, src[0]); used {
-			src = src[1:]
+		if lf < i {
+			if lf = bytes.IndexByte(src[i:], '\n'); lf < 0 {
+				lf = len(src)
+			} else {
+				lf += i
+			}
 		}
+		if eq := bytes.IndexByte(src[i:lf], '='); eq >= 0 {
+			dst = append(dst, src[i:i+eq]...)
+			d.state = qpEqual
+			i += eq + 1
+			continue
+		}
+		dst = d.line(dst, src[i:lf], lf < len(src))
+		i = lf + 1
 	}
 	return dst
 }
 
-// text copies up to the next "=" or line end, or all of it but the white space
-// that may turn out to be trailing.
-func (d *quotedDecoder) text(dst, src []byte) (out, rest []byte) {
-	line := src
-	lf := bytes.IndexByte(src, '\n')
-	if lf >= 0 {
-		line = src[:lf]
-	}
-	if eq := bytes.IndexByte(line, '='); eq >= 0 {
-		d.state = qpEqual
-		return append(dst, line[:eq]...), src[eq+1:]
-	}
+// line writes the rest of a line without escapes, but the white space at its
+// end, which is held back where the end of the line has not come.
+func (d *quotedDecoder) line(dst, line []byte, ended bool) []byte {
 	body := bytes.TrimSuffix(line, []byte("\r"))
 	cr := len(body) < len(line)
-	text := bytes.TrimRight(body, " \t")
-	space := body[len(text):]
-	keep := len(space) - len(space)%qpHold
-	dst = append(append(dst, text...), space[:keep]...)
-	if lf >= 0 {
-		if cr {
-			dst = append(dst, '\r')
-		}
-		return append(dst, '\n'), src[lf+1:]
+	n := len(body)
+	for n > 0 && (body[n-1] == ' ' || body[n-1] == '\t') {
+		n--
 	}
+	space := body[n:]
+	keep := len(space) - len(space)%qpHold
+	dst = append(append(dst, body[:n]...), space[:keep]...)
 	switch {
+	case ended && cr:
+		return append(dst, '\r', '\n')
+	case ended:
+		return append(dst, '\n')
 	case len(space) > 0:
 		d.hold = append(d.hold[:0], space[keep:]...)
 		d.state = qpSpace
@@ -76,7 +83,7 @@ func (d *quotedDecoder) text(dst, src []byte) (out, rest []byte) {
 	case cr:
 		dst = append(dst, '\r')
 	}
-	return dst, nil
+	return dst
 }
 
 // step takes one byte in any state but qpText. It says whether b is used up;
