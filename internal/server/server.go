@@ -193,3 +193,9 @@ func userPath(h http.Handler) http.Handler {
 		h.ServeHTTP(w, r)
 	})
 }
+
+// CAPEM is the self-signed CA's certificate, nil where clients need none.
+func (s *Server) CAPEM() []byte { return s.certs.CAPEM() }
+
+// CatchAll is the login of the catch-all account, empty where there is none.
+func (s *Server) CatchAll() (user, pass string) { return s.catch.Address, s.catch.Password }

@@ -18,7 +18,9 @@ func textParts(ix *message.Index) []*message.Part {
 	}
 	var out []*message.Part
 	walk(ix.Root, "", func(path string, p *message.Part) bool {
-		if p.Type == "text" && (p.Subtype == "plain" || p.Subtype == "html") && !files[path] {
+		// A multipart whose boundary never occurs is its text.
+		text := p.Type == "text" && (p.Subtype == "plain" || p.Subtype == "html") || p.Type == "multipart"
+		if text && !files[path] {
 			out = append(out, p)
 		}
 		return len(out) < maxTextParts
@@ -85,7 +87,7 @@ func readBodies(c io.ReaderAt, ix *message.Index, m *Message) error {
 	var text, html strings.Builder
 	for _, p := range textParts(ix) {
 		to := &text
-		if p.Subtype == "html" {
+		if p.Type == "text" && p.Subtype == "html" {
 			to = &html
 		}
 		left := int64(MaxText - to.Len())
@@ -101,6 +103,14 @@ func readBodies(c io.ReaderAt, ix *message.Index, m *Message) error {
 		to.WriteString(t)
 	}
 	m.Text, m.HTML = text.String(), html.String()
+	for _, l := range message.Links(m.Text, m.HTML) {
+		m.Links = append(m.Links, Link{URL: l.URL, Text: l.Text})
+	}
+	readable := m.Text
+	if strings.TrimSpace(readable) == "" {
+		readable = message.HTMLText(m.HTML)
+	}
+	m.Codes = append(m.Codes, message.Codes(m.Subject, readable)...)
 	return nil
 }
 
@@ -122,34 +132,18 @@ func readHeaders(c io.ReaderAt, ix *message.Index, m *Message) error {
 	return nil
 }
 
-// fields splits a header into its fields, unfolded and decoded (RFC 5322 §2.2).
+// fields are a header's fields, unfolded and decoded (RFC 5322 §2.2).
 func fields(b []byte) []Header {
 	out := []Header{}
-	var name, value string
-	flush := func() {
-		if name != "" && len(out) < MaxHeaders {
-			out = append(out, Header{Name: name, Value: message.DecodeHeader(strings.TrimSpace(value))})
-		}
-		name, value = "", ""
-	}
-	var folded strings.Builder
-	for line := range bytes.Lines(b) {
-		line = bytes.TrimRight(line, "\r\n")
-		if len(line) > 0 && (line[0] == ' ' || line[0] == '\t') {
-			folded.Write(line)
+	for f := range message.HeaderFields(b) {
+		if len(f.Name) == 0 {
 			continue
 		}
-		value += folded.String()
-		folded.Reset()
-		flush()
-		k, v, ok := bytes.Cut(line, []byte(":"))
-		k = bytes.TrimRight(k, " \t")
-		if !ok || len(k) == 0 || bytes.ContainsAny(k, " \t") {
-			continue
+		if len(out) >= MaxHeaders {
+			break
 		}
-		name, value = strings.ToValidUTF8(string(k), "\uFFFD"), string(v)
+		out = append(out, Header{Name: strings.ToValidUTF8(string(f.Name), "\uFFFD"),
+			Value: strings.TrimSpace(f.Text())})
 	}
-	value += folded.String()
-	flush()
 	return out
 }
