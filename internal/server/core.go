@@ -74,9 +74,8 @@ func openStore(ctx context.Context, o Options) (*core, error) {
 	var err error
 	c.mail, err = mailstore.Open(ctx, mailstore.Options{
 		KV: c.kv, Bus: o.Bus, Log: o.Log, Now: o.Now, MessageLimit: int64(cfg.MessageLimit),
-		Defaults: mailstore.AccountLimits{Retention: cfg.Retention.Std(), Bytes: int64(cfg.AccountQuota),
-			Messages: cfg.AccountMessages},
-		Unknown: func(string) { o.Metrics.UnknownCommits.Inc() },
+		Defaults: c.defaultLimits(),
+		Unknown:  func(string) { o.Metrics.UnknownCommits.Inc() },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the mail store: %w", err)
@@ -85,6 +84,13 @@ func openStore(ctx context.Context, o Options) (*core, error) {
 		return nil, fmt.Errorf("open the key rings: %w", err)
 	}
 	return c, nil
+}
+
+// defaultLimits are those of accounts without limits of their own.
+func (c *core) defaultLimits() mailstore.AccountLimits {
+	cfg := c.o.Config
+	return mailstore.AccountLimits{Retention: cfg.Retention.Std(), Bytes: int64(cfg.AccountQuota),
+		Messages: cfg.AccountMessages}
 }
 
 // people builds what knows clients: who they are, what they may do, and what

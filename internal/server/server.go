@@ -22,6 +22,7 @@ import (
 
 	"github.com/eidermail/eider/internal/advert"
 	"github.com/eidermail/eider/internal/certs"
+	"github.com/eidermail/eider/internal/web"
 	"github.com/eidermail/eider/internal/web/api"
 )
 
@@ -34,6 +35,7 @@ type Server struct {
 	bound    []bound
 	tasks    []task
 	api      *api.API
+	site     *web.Site
 	health   *health
 	control  net.Listener
 	certs    *certs.Certs
@@ -160,7 +162,12 @@ func (s *Server) drain() {
 	}
 	s.health.set(false)
 	s.o.Log.Info("stopping: no new work, transactions finish", "at_most", DrainTime.String())
-	s.api.Drain()
+	if s.api != nil {
+		s.api.Drain()
+	}
+	if s.site != nil {
+		s.site.Close()
+	}
 	if path := s.o.Config.ReadyFile; path != "" {
 		if err := removeReady(path); err != nil {
 			s.o.Log.Warn("ready file not removed", "err", err)

@@ -6,10 +6,15 @@ import (
 	"net"
 	"net/http"
 
+	"github.com/eidermail/eider/internal/imap"
+	"github.com/eidermail/eider/internal/imap/imapd"
 	"github.com/eidermail/eider/internal/janitor"
 	"github.com/eidermail/eider/internal/netx"
+	"github.com/eidermail/eider/internal/pop3"
+	"github.com/eidermail/eider/internal/pop3/pop3d"
 	"github.com/eidermail/eider/internal/smtp"
 	"github.com/eidermail/eider/internal/smtp/smtpd"
+	"github.com/eidermail/eider/internal/web"
 	"github.com/eidermail/eider/internal/web/api"
 )
 
@@ -22,7 +27,7 @@ func (s *Server) wire(ctx context.Context) error {
 	s.add("key rings", s.rings.Run)
 	s.add("certificate", s.certs.Run)
 	s.add("janitor", janitor.New(janitor.Options{Store: s.mail, KV: s.kv, Log: s.o.Log, Now: s.o.Now}).Run)
-	mta := s.smtpBackend()
+	mta, mua, pop := s.smtpBackend(), s.imapServer(), s.pop3Backend()
 	for _, b := range s.bound {
 		switch b.name {
 		case "http":
@@ -37,6 +42,10 @@ func (s *Server) wire(ctx context.Context) error {
 			s.addSMTP(b, mta, smtp.MX)
 		case "lmtp":
 			s.addSMTP(b, mta, smtp.LMTP)
+		case "imap", "imaps":
+			s.addIMAP(b, mua)
+		case "pop3", "pop3s":
+			s.addPOP3(b, pop)
 		}
 	}
 	return s.openControl(ctx)
@@ -63,18 +72,16 @@ func (s *Server) pages() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return userPath(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path == "/healthz" || r.URL.Path == "/readyz":
-			s.health.ServeHTTP(w, r)
-		case !s.policy.HostAllowed(r.Host):
-			http.Error(w, "This server does not know itself by that name.", http.StatusMisdirectedRequest)
-		case s.api.Owns(r.URL.Path):
-			s.api.ServeHTTP(w, r)
-		default:
-			http.NotFound(w, r)
-		}
-	})), nil
+	s.site, err = web.New(web.Options{
+		Store: s.mail, Auth: s.auth, Policy: s.policy, Provision: s.provision, Advert: s.advert, API: s.api,
+		Health: s.health, Log: s.o.Log, Now: s.o.Now, Version: s.o.Version, CA: s.certs.CAPEM(), Domain: s.o.Config.Domain,
+		Limits: s.defaultLimits(),
+		Ping:   func(ctx context.Context) error { _, err := s.health.store(ctx); return err },
+	})
+	if err != nil {
+		return nil, err
+	}
+	return userPath(s.site), nil
 }
 
 // hostname is what the mail protocols call this server.
@@ -108,6 +115,42 @@ func (s *Server) addSMTP(b bound, d *smtpd.Backend, m smtp.Mode) {
 		o.TLS = s.certs.TLSConfig()
 	}
 	srv, l := smtp.New(o), s.count(b)
+	s.add(b.name, func(ctx context.Context) error { return srv.Serve(ctx, l) })
+}
+
+func (s *Server) imapServer() *imap.Server {
+	return imapd.New(imapd.Options{Store: s.mail, Auth: s.auth, Policy: s.policy, Spool: s.spool, Log: s.o.Log,
+		TLS: s.certs.TLSConfig(), StartTLS: s.startTLS, Version: s.o.Version, Now: s.o.Now})
+}
+
+func (s *Server) addIMAP(b bound, srv *imap.Server) {
+	o, l, t := s.conns(b.name), s.count(b), s.certs.TLSConfig()
+	secure := b.name == "imaps"
+	if !secure {
+		o.Refuse = srv.Refuse
+	}
+	s.add(b.name, func(ctx context.Context) error {
+		return netx.Serve(ctx, l, o, func(ctx context.Context, nc net.Conn) {
+			peer := netx.ClientAddr(nc).Addr()
+			if secure {
+				nc = tls.Server(nc, t)
+			}
+			srv.ServeConn(ctx, nc, imap.ConnInfo{Remote: peer, TLS: secure, Trusted: s.policy.AuthInClear(peer, false)})
+		})
+	})
+}
+
+func (s *Server) pop3Backend() *pop3d.Backend {
+	return pop3d.New(pop3d.Options{Store: s.mail, Auth: s.auth, Policy: s.policy, Log: s.o.Log})
+}
+
+func (s *Server) addPOP3(b bound, d *pop3d.Backend) {
+	o := pop3.Options{Hostname: s.hostname(), ImplicitTLS: b.name == "pop3s", Conns: s.conns(b.name),
+		NewSession: d.NewSession, Log: s.o.Log.With("listener", b.name)}
+	if o.ImplicitTLS || s.startTLS {
+		o.TLS = s.certs.TLSConfig()
+	}
+	srv, l := pop3.New(o), s.count(b)
 	s.add(b.name, func(ctx context.Context) error { return srv.Serve(ctx, l) })
 }
 
