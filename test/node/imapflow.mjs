@@ -39,10 +39,8 @@ await other.append('INBOX', 'Subject: letter appended\r\n\r\nhello\r\n', ['\\See
 const ev = await exists;
 assert.equal(ev.count, 3);
 await other.logout();
-lock.release();
+assert(await c.messageDelete({ uid: String(uids[2]) })); // ends the IDLE
 await idling;
-lock = await c.getMailboxLock('INBOX');
-assert(await c.messageDelete({ uid: String(uids[2]) }));
 lock.release();
 await c.logout();
 

@@ -10,7 +10,9 @@ const list = await c.UIDL();
 assert.equal(list.length, 3);
 for (const [n] of list) {
   const text = await c.RETR(n);
-  writeFileSync(`${e.T_OUT}/${n}`, Buffer.from(text.endsWith('\r\n') ? text : text + '\r\n'));
+  // This client leaves the byte-stuffing of RFC 1939 §3 to its caller.
+  const plain = text.replace(/\r\n\.\./g, '\r\n.');
+  writeFileSync(`${e.T_OUT}/${n}`, plain.endsWith('\r\n') ? plain : plain + '\r\n');
 }
 await c.command('DELE', 2);
 await c.QUIT();
