@@ -9,7 +9,14 @@ import (
 // the header: clients decode them.
 func writeEnvelope(e *imapwire.Encoder, v *message.Envelope) {
 	e.Byte('(').NString(v.Date).SP().NString(v.Subject)
-	for _, list := range [...][]message.Address{v.From, v.Sender, v.ReplyTo, v.To, v.Cc, v.Bcc} {
+	sender, replyTo := v.Sender, v.ReplyTo
+	if len(sender) == 0 {
+		sender = v.From
+	}
+	if len(replyTo) == 0 {
+		replyTo = v.From
+	}
+	for _, list := range [...][]message.Address{v.From, sender, replyTo, v.To, v.Cc, v.Bcc} {
 		e.SP()
 		writeAddresses(e, list)
 	}

@@ -159,7 +159,8 @@ func isBelow(name, parent string) bool {
 // anything without a separator (RFC 9051 §6.3.9). INBOX matches in any case.
 // It needs time proportional to the product of the lengths, whatever the pattern.
 func matchPattern(pattern, name string) bool {
-	if len(pattern) >= 5 && strings.EqualFold(pattern[:5], "INBOX") {
+	if len(pattern) >= 5 && strings.EqualFold(pattern[:5], "INBOX") &&
+		(len(pattern) == 5 || strings.IndexByte("/*%", pattern[5]) >= 0) {
 		pattern = "INBOX" + pattern[5:]
 	}
 	// reach[j]: the pattern so far matches name[:j].
@@ -195,13 +196,20 @@ func readList(d *imapwire.Decoder, o *listOptions) bool {
 	if !d.ExpectMailbox(&o.reference) || !d.ExpectSP() {
 		return false
 	}
+	bytes := len(o.reference)
 	pattern := func() bool {
 		var p string
 		if len(o.patterns) >= maxListPatterns {
 			return d.Fail("too many patterns")
 		}
-		o.patterns = append(o.patterns, "")
-		return d.ExpectListMailbox(&p) && setLast(o.patterns, p)
+		if !d.ExpectListMailbox(&p) {
+			return false
+		}
+		if bytes += len(p); bytes > maxListBytes {
+			return d.Fail("patterns too long")
+		}
+		o.patterns = append(o.patterns, p)
+		return true
 	}
 	if d.List(pattern) {
 		o.extended = true
@@ -221,10 +229,8 @@ func readList(d *imapwire.Decoder, o *listOptions) bool {
 // Limit: patterns of one IMAP LIST (RFC 5258).
 const maxListPatterns = 100
 
-func setLast(p []string, s string) bool {
-	p[len(p)-1] = s
-	return true
-}
+// Limit: bytes of all patterns of one IMAP LIST: matching costs in proportion.
+const maxListBytes = 4 << 10
 
 func listSelection(d *imapwire.Decoder, o *listOptions) bool {
 	switch {

@@ -68,12 +68,9 @@ func writeExtension(e *imapwire.Encoder, p *message.Part) {
 		writeParams(e, p.DispParams)
 		e.Raw(") ")
 	}
-	switch len(p.Language) {
-	case 0:
+	if len(p.Language) == 0 {
 		e.Raw("NIL")
-	case 1:
-		e.String(p.Language[0])
-	default:
+	} else {
 		e.Byte('(')
 		for i, l := range p.Language {
 			if i > 0 {

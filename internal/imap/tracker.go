@@ -53,12 +53,6 @@ func (t *tracker) seq(uid uint32) uint32 {
 	return t.before[i] + uid - t.uids[i].Start + 1
 }
 
-// uid is the UID at a sequence number from 1 to count.
-func (t *tracker) uid(seq uint32) uint32 {
-	i := t.run(seq)
-	return t.uids[i].Start + seq - 1 - t.before[i]
-}
-
 // run is the index of the run that holds a sequence number.
 func (t *tracker) run(seq uint32) int {
 	return sort.Search(len(t.before), func(i int) bool { return t.before[i] >= seq }) - 1

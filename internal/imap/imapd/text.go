@@ -8,6 +8,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/eidermail/eider/internal/mailstore"
 	"github.com/eidermail/eider/internal/message"
 )
@@ -175,12 +177,13 @@ func wholeRunes(b []byte) int {
 // foldString makes texts that differ only in case equal.
 func foldString(s string) string { return string(appendFolded(make([]byte, 0, len(s)), []byte(s))) }
 
-// appendFolded appends b without the differences of case (RFC 5051 in spirit:
-// upper case first, so that characters with several lower cases meet).
+// appendFolded appends b in the form in which texts are compared, that of RFC
+// 5051: characters taken apart (NFKD), so that "e" finds "\u00e9" and letters in
+// fancy forms, and without the differences of case. Upper case comes first, so
+// that characters with several lower cases meet.
 func appendFolded(dst, b []byte) []byte {
 	for i := 0; i < len(b); {
-		c := b[i]
-		if c < utf8.RuneSelf {
+		if c := b[i]; c < utf8.RuneSelf {
 			if 'A' <= c && c <= 'Z' {
 				c += 'a' - 'A'
 			}
@@ -188,9 +191,20 @@ func appendFolded(dst, b []byte) []byte {
 			i++
 			continue
 		}
-		r, n := utf8.DecodeRune(b[i:])
-		dst = utf8.AppendRune(dst, unicode.ToLower(unicode.ToUpper(r)))
-		i += n
+		p := norm.NFKD.Properties(b[i:])
+		parts := p.Decomposition()
+		if n := p.Size(); parts == nil {
+			n = max(n, 1)
+			parts = b[i : i+n]
+			i += n
+		} else {
+			i += n
+		}
+		for len(parts) > 0 {
+			r, n := utf8.DecodeRune(parts)
+			dst = utf8.AppendRune(dst, unicode.ToLower(unicode.ToUpper(r)))
+			parts = parts[n:]
+		}
 	}
 	return dst
 }

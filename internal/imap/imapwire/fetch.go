@@ -268,7 +268,7 @@ func (d *Decoder) fieldList(s *Section) bool {
 			return false
 		}
 		s.Fields = append(s.Fields, upper(name))
-		return true
+		return len(s.Fields) <= MaxHeaderFields || d.Fail("too many header fields")
 	})
 	if ok && len(s.Fields) == 0 {
 		return d.Fail("no header fields named")

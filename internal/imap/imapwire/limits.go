@@ -21,6 +21,12 @@ const MaxDepth = 50
 // Limit: keys of one IMAP SEARCH.
 const MaxSearchKeys = 4096
 
+// Limit: texts that one IMAP SEARCH looks for.
+const MaxSearchTexts = 64
+
+// Limit: field names of one IMAP HEADER.FIELDS.
+const MaxHeaderFields = 500
+
 // Limit: ranges of one IMAP sequence set.
 const MaxRanges = 32 << 10
 

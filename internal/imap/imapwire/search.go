@@ -110,6 +110,15 @@ func (d *Decoder) ExpectSearch(ret *SearchReturn, key *SearchKey, charset Charse
 			return false
 		}
 	}
+	texts := 0
+	and.Walk(func(k *SearchKey) {
+		if k.Op >= SearchHeader && k.Op <= SearchText {
+			texts++
+		}
+	})
+	if texts > MaxSearchTexts {
+		return d.failCode("LIMIT", "too many texts to search for")
+	}
 	if !and.decode(decode) {
 		return d.badCharset("search text does not fit the charset")
 	}
