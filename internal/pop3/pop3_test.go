@@ -508,21 +508,21 @@ func FuzzPOP3(f *testing.F) {
 }
 
 func BenchmarkRetr(b *testing.B) {
-	m := strings.Repeat("The quick brown fox jumps over the lazy dog, and the lazy dog sleeps on.\r\n", 14_000)
+	m := strings.Repeat("The quick brown fox jumps over the lazy dog, and the lazy dog sleeps on\r\n", 14_000)
 	bx := &box{clear: true, mail: []string{m}}
 	c := pipe(b, bx.options())
 	c.play(login)
 	b.SetBytes(int64(len(m)))
 	b.ReportAllocs()
 	buf := make([]byte, 64<<10)
+	c.nc.SetReadDeadline(time.Time{})
 	for b.Loop() {
 		c.nc.Write([]byte("RETR 1\r\n"))
-		for n := 0; n < len(m)+3; {
-			k, err := c.nc.Read(buf)
-			if err != nil {
+		for k := 0; !bytes.HasSuffix(buf[:k], []byte(".\r\n")); {
+			var err error
+			if k, err = c.nc.Read(buf); err != nil {
 				b.Fatal(err)
 			}
-			n += k
 		}
 	}
 }

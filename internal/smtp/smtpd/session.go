@@ -147,7 +147,9 @@ func (s *session) Data(ctx context.Context, r io.Reader) ([]smtp.Reply, error) {
 	return []smtp.Reply{{Code: 250, Text: "Accepted [STATUS=new MSGID=" + link + "]"}}, nil
 }
 
-func (s *session) deposit(ctx context.Context, accts []mailstore.AcctID, m *spool.Message) ([]mailstore.Deposited, error) {
+func (s *session) deposit(
+	ctx context.Context, accts []mailstore.AcctID, m *spool.Message,
+) ([]mailstore.Deposited, error) {
 	now := s.b.o.Now()
 	d := mailstore.Deposit{
 		InternalDate: now,
