@@ -32,7 +32,7 @@ type letter struct {
 	name  string
 	sum   [32]byte
 	size  int
-	crlf  bool // ends with CRLF
+	crlf  bool // ends with CRLF, or is empty behind a header line of ours
 	msgid string
 }
 
@@ -118,7 +118,8 @@ func submit(t *testing.T, s *harness.Server, a harness.Account, msgs []corpus.Me
 
 func note(name string, data []byte, reply string) letter {
 	id := strings.TrimSuffix(strings.TrimPrefix(reply, "250 Accepted [STATUS=new MSGID="), "]")
-	return letter{name, sha256.Sum256(data), len(data), bytes.HasSuffix(data, []byte("\r\n")), id}
+	whole := len(data) == 0 || bytes.HasSuffix(data, []byte("\r\n"))
+	return letter{name, sha256.Sum256(data), len(data), whole, id}
 }
 
 // check compares what came back with what was sent.
