@@ -15,6 +15,9 @@ import (
 // Limit: bytes read of the body of POST /user.
 const MaxUserBody = 64 << 10
 
+// Limit: time for the body of POST /user to come.
+const UserBodyTime = 2 * time.Second
+
 // Limit: time to answer POST /user: Nodemailer waits for ever, so a quick
 // error is better than a late account.
 const UserBudget = 5 * time.Second
@@ -35,7 +38,7 @@ func (a *API) user(w http.ResponseWriter, r *http.Request) {
 	}
 	rc := http.NewResponseController(w)
 	// A body that stalls must not hold the caller: it is not needed.
-	_ = rc.SetReadDeadline(time.Now().Add(UserBudget))
+	_ = rc.SetReadDeadline(time.Now().Add(UserBodyTime))
 	body, err := io.ReadAll(io.LimitReader(r.Body, MaxUserBody+1))
 	_ = rc.SetReadDeadline(time.Time{})
 	if err != nil || len(body) > MaxUserBody {

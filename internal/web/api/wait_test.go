@@ -1,0 +1,278 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/eidermail/eider/internal/kv/memkv"
+	"github.com/eidermail/eider/internal/web/api"
+)
+
+func TestWaitFindsWhatIsThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.put("ada@example.com", "First", "x")
+	w.put("bob@example.com", "Second", "x")
+	w.put("ada@example.com", "Third", "x")
+	after := ""
+	for _, want := range []string{"First", "Second", "Third", ""} {
+		var got api.Waited
+		w.get(200, "/v1/messages/wait?timeout=0s"+after, &got)
+		if s := subjectOf(got); s != want {
+			t.Fatalf("after %q came %q, want %q", after, s, want)
+		}
+		after = "&after=" + got.Cursor
+	}
+	for _, c := range []struct{ query, want string }{
+		{"to=ada@example.com", "First"}, {"to=ada@example.com&subject=thi", "Third"}, {"from=nobody", ""},
+		{"after=" + w.me.Cursor, "First"}, {"timeout=0", "First"},
+	} {
+		var got api.Waited
+		w.get(200, "/v1/messages/wait?timeout=0s&"+c.query, &got)
+		if s := subjectOf(got); s != c.want && c.query != "timeout=0" {
+			t.Errorf("%s: %q, want %q", c.query, s, c.want)
+		}
+	}
+}
+
+func subjectOf(w api.Waited) string {
+	if w.Message == nil {
+		return ""
+	}
+	return w.Message.Subject
+}
+
+// TestWaitSeesEachOnce: many senders while one waits, and every message is
+// found exactly once, in order, however the wake-ups fall.
+func TestWaitSeesEachOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const senders, each = 4, 50
+	var wg sync.WaitGroup
+	for i := range senders {
+		wg.Go(func() {
+			for j := range each {
+				w.put("a@b.test", fmt.Sprintf("s%d-%d", i, j), "x")
+			}
+		})
+	}
+	seen, last := map[string]bool{}, uint32(0)
+	cursor := w.me.Cursor
+	for range senders * each {
+		var got api.Waited
+		w.get(200, "/v1/messages/wait?timeout=10s&after="+cursor, &got)
+		if got.Message == nil || seen[got.Message.Subject] || got.Message.UID <= last {
+			t.Fatalf("after %d messages: %+v", len(seen), got.Message)
+		}
+		seen[got.Message.Subject], last, cursor = true, got.Message.UID, got.Cursor
+	}
+	wg.Wait()
+	var none api.Waited
+	w.get(200, "/v1/messages/wait?timeout=0s&after="+cursor, &none)
+	if none.Message != nil {
+		t.Errorf("one too many: %q", none.Message.Subject)
+	}
+}
+
+// TestWaitIsNotWokenByFlags: an old message that gets a flag is not a new one.
+func TestWaitIsNotWokenByFlags(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := w.put("a@b.test", "Old", "x")
+	var p api.Page
+	w.get(200, "/v1/messages", &p)
+	w.call(200, "PATCH", "/v1/messages/"+id, `{"seen":true}`, nil)
+	var got api.Waited
+	w.get(200, "/v1/messages/wait?timeout=0.05s&after="+p.Cursor, &got)
+	if got.Message != nil {
+		t.Errorf("found %q", got.Message.Subject)
+	}
+}
+
+// TestWaitInTime runs on a clock of its own, so that 300 s take none.
+func TestWaitInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorldOn(t, memkv.New(), nil)
+		start := time.Now()
+		var got api.Waited
+		w.get(200, "/v1/messages/wait?timeout=300s&to=ada@example.com", &got)
+		if d := time.Since(start); got.Message != nil || d < 300*time.Second || d > 301*time.Second {
+			t.Errorf("none came, and the answer after %v was %+v", d, got.Message)
+		}
+		go func() {
+			time.Sleep(40 * time.Second)
+			w.put("bob@example.com", "Not this", "x")
+			time.Sleep(40 * time.Second)
+			w.put("ada@example.com", "This", "x")
+		}()
+		start = time.Now()
+		w.get(200, "/v1/messages/wait?timeout=300&to=ada@example.com&after="+got.Cursor, &got)
+		if d := time.Since(start); subjectOf(got) != "This" || d < 80*time.Second || d > 81*time.Second {
+			t.Errorf("after %v: %q", d, subjectOf(got))
+		}
+		start = time.Now()
+		w.get(200, "/v1/messages/wait?after="+got.Cursor, &got)
+		if d := time.Since(start); got.Message != nil || d < api.DefaultWait || d > api.DefaultWait+time.Second {
+			t.Errorf("the default wait took %v", d)
+		}
+		// Expired mail is not found, although nobody removed it yet.
+		time.Sleep(2 * time.Hour)
+		w.get(200, "/v1/messages/wait?timeout=0s", &got)
+		if got.Message != nil {
+			t.Errorf("expired mail was found: %q", subjectOf(got))
+		}
+		w.api.Drain()
+	})
+}
+
+func TestWaitLimitAndDrain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var wg sync.WaitGroup
+	codes := make(chan int, api.MaxWaits)
+	for range api.MaxWaits {
+		wg.Go(func() {
+			rec := w.request("GET", "/v1/messages/wait?timeout=60s", "")
+			codes <- rec.Code
+			if rec.Code == 503 && rec.Header().Get("Retry-After") == "" {
+				t.Error("503 without Retry-After")
+			}
+		})
+	}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		rec := w.request("GET", "/v1/messages/wait?timeout=0s", "")
+		if rec.Code == 429 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the limit never came")
+		}
+	}
+	w.api.Drain()
+	wg.Wait()
+	close(codes)
+	for c := range codes {
+		if c != 503 {
+			t.Errorf("a drained wait answered %d", c)
+		}
+	}
+}
+
+// TestWaitGoneClient: a client that leaves frees its place.
+func TestWaitGoneClient(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for range 3 * api.MaxWaits {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		w.request("GET", "/v1/messages/wait?timeout=60s", "", func(r *http.Request) { *r = *r.WithContext(ctx) })
+	}
+	w.get(200, "/v1/messages/wait?timeout=0s", nil)
+}
+
+// events reads a stream until n events came.
+func events(t *testing.T, w *world, url string, n int, lastID string) []event {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth(w.me.User, w.me.Pass)
+	if lastID != "" {
+		req.Header.Set("Last-Event-ID", lastID)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
+		t.Fatalf("%d %q", resp.StatusCode, resp.Header.Get("Content-Type"))
+	}
+	return readEvents(t, resp, n)
+}
+
+type event struct{ id, name, data string }
+
+func readEvents(t *testing.T, resp *http.Response, n int) []event {
+	t.Helper()
+	var out []event
+	var text strings.Builder
+	buf := make([]byte, 4096)
+	for {
+		k, err := resp.Body.Read(buf)
+		text.Write(buf[:k])
+		out = out[:0]
+		blocks := strings.Split(text.String(), "\n\n")
+		for _, b := range blocks[:len(blocks)-1] {
+			var e event
+			for l := range strings.Lines(b) {
+				l = strings.TrimSuffix(l, "\n")
+				k, v, _ := strings.Cut(l, ": ")
+				switch k {
+				case "id":
+					e.id = v
+				case "event":
+					e.name = v
+				case "data":
+					e.data = v
+				}
+			}
+			if e.name != "" {
+				out = append(out, e)
+			}
+		}
+		if len(out) >= n {
+			return out
+		}
+		if err != nil {
+			t.Fatalf("%d events, then %v: %v", len(out), err, out)
+		}
+	}
+}
+
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	srv := httptest.NewServer(w.api)
+	t.Cleanup(srv.Close)
+	t.Cleanup(w.api.Drain)
+	var p api.Page
+	w.get(200, "/v1/messages", &p)
+	id := w.put("a@b.test", "New", "x")
+	got := events(t, w, srv.URL+"/v1/events?after="+p.Cursor, 2, "")
+	var s api.Summary
+	if err := json.Unmarshal([]byte(got[0].data), &s); err != nil || got[0].name != "message" || s.Subject != "New" {
+		t.Fatalf("%v %v", err, got)
+	}
+	at := got[len(got)-1].id
+	if at == "" {
+		t.Fatalf("no cursor in %v", got)
+	}
+	w.call(200, "PATCH", "/v1/messages/"+id, `{"seen":true}`, nil)
+	if got = events(t, w, srv.URL+"/v1/events", 1, at); got[0].name != "flags" {
+		t.Errorf("%v", got)
+	}
+	w.call(200, "DELETE", "/v1/messages/"+id, "", nil)
+	w.put("a@b.test", "Newer", "x")
+	got = events(t, w, srv.URL+"/v1/events", 2, at)
+	if got[0].name != "message" || !strings.Contains(got[0].data, "Newer") || got[1].name != "gone" ||
+		got[1].data != `{"uids":[1]}` {
+		t.Errorf("%v", got)
+	}
+	// From the very start: everything is told.
+	got = events(t, w, srv.URL+"/v1/events?after="+w.me.Cursor, 2, "")
+	if got[len(got)-1].name == "" || !strings.Contains(fmt.Sprint(got), "Newer") {
+		t.Errorf("%v", got)
+	}
+}
