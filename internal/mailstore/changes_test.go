@@ -24,7 +24,7 @@ import (
 // Changes; each must have every row at the end, and never saw a UID come late.
 func TestHotAccount(t *testing.T) {
 	t.Parallel()
-	onEngines(t, func(t *testing.T, open func(t tester) kv.Store) {
+	onEngines(t, func(t *testing.T, open openFunc) {
 		e := newEnv(t, open(t), mailstore.Options{})
 		ctx := context.Background()
 		id := e.account(t, "a@b")

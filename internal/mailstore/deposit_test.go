@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/kv/memkv"
 	"github.com/eidermail/eider/internal/mailstore"
 	"github.com/eidermail/eider/internal/spool"
@@ -19,7 +18,7 @@ import (
 
 func TestContentIsExact(t *testing.T) {
 	t.Parallel()
-	onEngines(t, func(t *testing.T, open func(t tester) kv.Store) {
+	onEngines(t, func(t *testing.T, open openFunc) {
 		e := newEnv(t, open(t), mailstore.Options{})
 		id := e.account(t, "a@b")
 		noise := func(n int) []byte {
@@ -104,7 +103,7 @@ func TestLargeMessageStreams(t *testing.T) {
 
 func TestSeveralAccountsAllOrNone(t *testing.T) {
 	t.Parallel()
-	onEngines(t, func(t *testing.T, open func(t tester) kv.Store) {
+	onEngines(t, func(t *testing.T, open openFunc) {
 		e := newEnv(t, open(t), mailstore.Options{})
 		ctx := context.Background()
 		var ids []mailstore.AcctID
@@ -188,7 +187,7 @@ func TestLimits(t *testing.T) {
 // however much must go.
 func TestMakeRoom(t *testing.T) {
 	t.Parallel()
-	onEngines(t, func(t *testing.T, open func(t tester) kv.Store) {
+	onEngines(t, func(t *testing.T, open openFunc) {
 		e := newEnv(t, open(t), mailstore.Options{
 			Defaults: mailstore.AccountLimits{Bytes: 400_000, Messages: 500, Retention: time.Hour}})
 		ctx := context.Background()

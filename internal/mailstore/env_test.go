@@ -64,8 +64,14 @@ type env struct {
 	jan   *janitor.Janitor
 }
 
+// openFunc makes a store to test on.
+type openFunc = func(t tester) kv.Store
+
+// faultUpdates names the calls that write.
+const faultUpdates = faultkv.Update
+
 // engines are the stores that tests run on.
-var engines = map[string]func(t tester) kv.Store{
+var engines = map[string]openFunc{
 	"mem": func(tester) kv.Store { return memkv.New() },
 	"pebble": func(t tester) kv.Store {
 		s, err := pebblekv.Open(pebblekv.Options{Dir: "data", FS: vfs.NewMem()})
@@ -76,7 +82,7 @@ var engines = map[string]func(t tester) kv.Store{
 	},
 }
 
-func onEngines(t *testing.T, f func(t *testing.T, open func(t tester) kv.Store)) {
+func onEngines(t *testing.T, f func(t *testing.T, open openFunc)) {
 	for name, open := range engines {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

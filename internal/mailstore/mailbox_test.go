@@ -285,7 +285,7 @@ func TestRecent(t *testing.T) {
 
 func TestCopyAndMove(t *testing.T) {
 	t.Parallel()
-	onEngines(t, func(t *testing.T, open func(t tester) kv.Store) {
+	onEngines(t, func(t *testing.T, open openFunc) {
 		e := newEnv(t, open(t), mailstore.Options{Defaults: mailstore.AccountLimits{Messages: 3000, Retention: time.Hour}})
 		ctx := context.Background()
 		id := e.account(t, "a@b")

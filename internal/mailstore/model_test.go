@@ -52,7 +52,7 @@ const (
 
 func TestModel(t *testing.T) {
 	t.Parallel()
-	onEngines(t, func(t *testing.T, open func(t tester) kv.Store) {
+	onEngines(t, func(t *testing.T, open openFunc) {
 		rapid.Check(t, func(t *rapid.T) {
 			m := newModel(t, open(t))
 			t.Repeat(map[string]func(*rapid.T){
