@@ -82,8 +82,8 @@ func (s *Site) frame(c *call) error {
 		h := c.w.Header()
 		h.Set("Content-Security-Policy", strings.Replace(cspFrame, "img-src 'self' data:", "img-src 'self' data: https: http:", 1))
 	}
-	clean := s.clean(m, page, "/f/"+c.r.PathValue("token")+"/cid/")
-	_, err = io.WriteString(c.w, clean.html)
+	clean := s.clean(m, page, "/f/"+c.r.PathValue("token")+"/cid/", images)
+	_, err = c.w.Write(clean.html)
 	return ignore(err)
 }
 
@@ -155,11 +155,4 @@ func inlineParts(x *message.Index) map[string]string {
 		}
 	}
 	return ids
-}
-
-// cleaned is HTML that may be sent to the frame.
-type cleaned struct {
-	html    string
-	blocked int
-	removed []string
 }

@@ -213,4 +213,3 @@ func forwarded(r *http.Request) bool {
 	}
 	return false
 }
-

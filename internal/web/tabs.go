@@ -119,8 +119,11 @@ func (s *Site) htmlTab(c *call, m *mail, page string, r *ui.Reader, context stri
 		r.Widths = append(r.Widths, ui.Width{Label: label, URL: u, Current: chosen})
 	}
 	r.LoadURL = at(m.base, at("", context, "tab", "html"), "images", "1")
-	clean := s.clean(m, page, "")
+	clean := s.clean(m, page, "", r.Images)
 	r.Blocked, r.Removed = clean.blocked, clean.removed
+	for _, d := range clean.doubts {
+		r.Doubts = append(r.Doubts, ui.Doubt{Text: d.Text, URL: d.URL, Why: d.Why})
+	}
 	r.Frame = "/f/" + s.frameToken(m, r.Images) + "/"
 }
 

@@ -260,8 +260,8 @@ type Node struct {
 	Parts            []Node
 }
 
-// Link is an address found in a message.
-type Link struct{ Text, URL string }
+// Doubt is a link that shows something else than where it leads.
+type Doubt struct{ Text, URL, Why string }
 
 // Page is a public message page: "/message/{MSGID}".
 type Page struct {
@@ -295,7 +295,6 @@ type Reader struct {
 	Deleted bool
 	Flagged bool
 	Codes   []string
-	Links   []Link
 	Files   []File
 	Defects []string
 	Link    string // the permalink, for the owner to copy
@@ -309,6 +308,7 @@ type Reader struct {
 	Blocked int    // remote loads stopped
 	LoadURL string // where they are loaded
 	Removed []string
+	Doubts  []Doubt
 	// Text tab.
 	Text []TextRun
 	Cut  int64 // bytes not shown
