@@ -28,12 +28,14 @@ type health struct {
 
 	mu    sync.Mutex // held while the store is asked: one asker at a time
 	asked time.Time
-	good  time.Time
+	good  time.Time // when the store answered last
 	last  kv.Health
 	err   error
 }
 
-func newHealth(s kv.Store, now func() time.Time) *health { return &health{kv: s, now: now} }
+func newHealth(s kv.Store, now func() time.Time) *health {
+	return &health{kv: s, now: now, good: now()}
+}
 
 func (h *health) set(serving bool) { h.serving.Store(serving) }
 

@@ -22,6 +22,7 @@ import (
 
 	"github.com/eidermail/eider/internal/advert"
 	"github.com/eidermail/eider/internal/certs"
+	"github.com/eidermail/eider/internal/config"
 	"github.com/eidermail/eider/internal/web"
 	"github.com/eidermail/eider/internal/web/api"
 )
@@ -206,3 +207,6 @@ func (s *Server) CAPEM() []byte { return s.certs.CAPEM() }
 
 // CatchAll is the login of the catch-all account, empty where there is none.
 func (s *Server) CatchAll() (user, pass string) { return s.catch.Address, s.catch.Password }
+
+// Settings are the configuration that the server runs with.
+func (s *Server) Settings() *config.Config { return s.o.Config }

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/eidermail/eider/internal/kv/faultkv"
 	"github.com/eidermail/eider/internal/kv/memkv"
 	"github.com/eidermail/eider/internal/web/api"
 )
@@ -130,6 +131,51 @@ func TestWaitInTime(t *testing.T) {
 			t.Errorf("expired mail was found: %q", subjectOf(got))
 		}
 		w.api.Drain()
+	})
+}
+
+// TestStoreAway: POST /user answers within its budget, since Nodemailer would
+// wait for ever; other requests get 503; a wait goes on until its time is over.
+func TestStoreAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := faultkv.Wrap(memkv.New(), 1)
+		w := newWorldOn(t, store, nil)
+		w.get(200, "/v1/account", nil) // the password is known now
+		store.Away(true)
+		for _, c := range []struct {
+			method, path string
+			status       int
+			most         time.Duration
+		}{
+			{"POST", "/user", 200, api.UserBudget}, {"GET", "/v1/account", 503, 2 * api.StoreBudget},
+			{"GET", "/v1/messages", 503, 2 * api.StoreBudget}, {"GET", "/v1/messages/1/raw", 503, 2 * api.StoreBudget},
+			{"GET", "/v1/messages/wait?timeout=60s", 503, 2*api.StoreBudget + time.Minute},
+		} {
+			start := time.Now()
+			rec := w.request(c.method, c.path, "")
+			if d := time.Since(start); rec.Code != c.status || d > c.most+time.Second {
+				t.Errorf("%s: %d after %v: %s", c.path, rec.Code, d, rec.Body)
+			}
+			if c.status == 200 && !strings.Contains(rec.Body.String(), `"status":"error"`) {
+				t.Errorf("%s: %s", c.path, rec.Body)
+			}
+			if c.status == 503 && rec.Header().Get("Retry-After") == "" {
+				t.Errorf("%s: no Retry-After", c.path)
+			}
+		}
+		go func() {
+			time.Sleep(20 * time.Second)
+			store.Away(false)
+			w.put("a@b.test", "Back", "x")
+		}()
+		var got api.Waited
+		rec := w.request("GET", "/v1/messages/wait?timeout=60s", "")
+		for rec.Code == 503 { // the store was away when the password was checked
+			rec = w.request("GET", "/v1/messages/wait?timeout=60s", "")
+		}
+		if err := json.Unmarshal(rec.Body.Bytes(), &got); err != nil || subjectOf(got) != "Back" {
+			t.Errorf("%v %s", err, rec.Body)
+		}
 	})
 }
 
