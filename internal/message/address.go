@@ -65,6 +65,7 @@ func (p *addressParser) next() {
 		p.group = true
 		p.out = append(p.out, Address{Mailbox: cutString(name), Group: true})
 	case c == '"':
+		p.part()
 		w, ok := p.scanner.quoted(p.words)
 		if !ok {
 			p.i++ // a quote that stands alone
@@ -84,6 +85,9 @@ func (p *addressParser) next() {
 	case c == '[':
 		p.literal()
 	default:
+		if p.quoted && p.local == len(p.words) && c != '@' && c != '.' {
+			p.gap()
+		}
 		start := p.i
 		for p.i++; p.i < len(p.b) && !special(p.b[p.i]); p.i++ {
 		}
@@ -93,6 +97,13 @@ func (p *addressParser) next() {
 
 func special(c byte) bool {
 	return isSpace(c) || strings.IndexByte(`,;:"(<\[`, c) >= 0
+}
+
+// part puts a space before a quoted word of a phrase, but not within a local part.
+func (p *addressParser) part() {
+	if n := len(p.words); n > 0 && p.words[n-1] != '.' && p.words[n-1] != '@' {
+		p.gap()
+	}
 }
 
 // gap puts one space between words.
@@ -177,13 +188,7 @@ func (p *addressParser) end() {
 		p.reset()
 		return
 	default:
-		// "addr", "addr (Name)" or the broken "Name addr".
-		spec := words
-		at := bytes.LastIndexByte(words, '@')
-		if i := bytes.LastIndexByte(words[:max(at, 0)], ' '); i >= p.local && i >= 0 && at == bytes.IndexByte(words, '@') {
-			a.Name, spec = string(trimCut(words[:i])), words[i+1:]
-		}
-		a.Mailbox, a.Host = splitPlain(spec)
+		a = p.plain(words)
 	}
 	if a.Name == "" {
 		a.Name = string(trimCut(p.comment))
@@ -193,6 +198,40 @@ func (p *addressParser) end() {
 	if a != (Address{}) {
 		p.out = append(p.out, a)
 	}
+}
+
+// plain reads what stands without brackets: "addr", "addr (Name)", or the broken
+// "Name addr", "addr addr" and "Name". Of several addresses all but the last are
+// written at once.
+func (p *addressParser) plain(words []byte) (a Address) {
+	first := bytes.IndexByte(words, '@')
+	switch {
+	case first < p.local && p.local == len(words) || first < 0 && bytes.IndexByte(words, ' ') > 0:
+		a.Name = string(words)
+		return a
+	case first < p.local || bytes.IndexByte(words[p.local:], ' ') < 0:
+		a.Mailbox, a.Host = splitPlain(words)
+		return a
+	}
+	start := 0 // of the name
+	for i := p.local; i < len(words); {
+		end := bytes.IndexByte(words[i:], ' ')
+		if end < 0 {
+			end = len(words)
+		} else {
+			end += i
+		}
+		if w := words[i:end]; bytes.IndexByte(w, '@') >= 0 {
+			if a.Mailbox != "" && len(p.out) < p.max {
+				p.out = append(p.out, a)
+			}
+			a = Address{Name: cutString(string(trimCut(words[start:i])))}
+			a.Mailbox, a.Host = splitPlain(w)
+			start = end
+		}
+		i = end + 1
+	}
+	return a
 }
 
 // splitSpec takes apart what stands between angle brackets.

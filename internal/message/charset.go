@@ -111,7 +111,7 @@ func ToUTF8(charset string, b []byte) string {
 }
 
 // charsetPeek is how much of a text without a known charset is looked at to guess it.
-const charsetPeek = 64 << 10
+const charsetPeek = 16 << 10
 
 // TextReader returns the text of a leaf part as valid UTF-8: r is its body as
 // it lies in the message. The charset is the one declared, for HTML also in a
@@ -144,16 +144,15 @@ func decoderOf(e encoding.Encoding) transform.Transformer {
 
 // guess tells UTF-8 from everything else.
 func guess(head []byte) encoding.Encoding {
-	// The cut may have gone through a character.
-	for i := 0; i < utf8.UTFMax && len(head) > 0; i++ {
-		if utf8.Valid(head) {
-			return unicode.UTF8
+	if len(head) == charsetPeek { // the cut may have gone through a character
+		for i := 1; i < utf8.UTFMax; i++ {
+			if c := head[len(head)-i]; utf8.RuneStart(c) {
+				if c >= utf8.RuneSelf {
+					head = head[:len(head)-i]
+				}
+				break
+			}
 		}
-		if utf8.RuneStart(head[len(head)-1]) || i == utf8.UTFMax-1 {
-			head = head[:len(head)-1]
-			break
-		}
-		head = head[:len(head)-1]
 	}
 	if utf8.Valid(head) {
 		return unicode.UTF8

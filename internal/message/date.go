@@ -13,7 +13,7 @@ func ParseDate(s string) (t time.Time, ok bool) {
 		s = s[:256]
 	}
 	d := dateParser{year: -1, hour: -1}
-	sc := scanner{b: []byte(s)}
+	sc := scanner{b: joinClock(s)}
 	for {
 		sc.space()
 		if sc.done() {
@@ -26,6 +26,25 @@ func ParseDate(s string) (t time.Time, ok bool) {
 		d.token(string(sc.until(`,("'`)))
 	}
 	return d.time()
+}
+
+// joinClock drops comments, and the space that RFC 5322 §4.3 allows around the
+// colons of a time.
+func joinClock(s string) []byte {
+	out := make([]byte, 0, len(s))
+	sc := scanner{b: []byte(s)}
+	for !sc.done() {
+		at := sc.i
+		sc.space()
+		if sc.i > at && !sc.done() && sc.b[sc.i] != ':' && len(out) > 0 && out[len(out)-1] != ':' {
+			out = append(out, ' ')
+		}
+		if !sc.done() {
+			out = append(out, sc.b[sc.i])
+			sc.i++
+		}
+	}
+	return out
 }
 
 type dateParser struct {

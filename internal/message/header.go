@@ -187,6 +187,12 @@ func (x *Indexer) headerLine(line []byte, start int64, ended bool) bool {
 		h.continued(t)
 		return true
 	}
+	if h.first && isSpace(t[0]) && x.stack[len(x.stack)-1].env != nil {
+		x.defect("a header that starts with a folded line")
+		x.count(ended)
+		h.first = false
+		return true
+	}
 	if h.first && fieldStart(t) != yes {
 		return false
 	}

@@ -182,6 +182,9 @@ func (x *Indexer) header(p []byte) []byte {
 
 // surelyNoHeader judges the first line of a header before its end has come.
 func (x *Indexer) surelyNoHeader() bool {
+	if isSpace(x.carry[0]) && x.stack[len(x.stack)-1].env != nil {
+		return false
+	}
 	if x.carry[0] == '-' && len(x.open.list) > 0 {
 		if _, _, ok := x.isDelimiter(x.carry); ok || len(x.carry) < x.open.need() {
 			return false

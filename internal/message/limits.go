@@ -17,7 +17,7 @@ const MaxFieldBytes = 64 << 10
 const MaxFieldName = 256
 
 // Limit: bytes of one string kept in an index: a subject, a name, a parameter.
-const MaxString = 8 << 10
+const MaxString = 16 << 10
 
 // Limit: addresses kept of one header field.
 const MaxAddresses = 1000

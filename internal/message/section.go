@@ -150,3 +150,17 @@ func (p *Part) WireType() (typ, sub string) {
 	}
 	return p.Type, p.Subtype
 }
+
+// WireParams are the parameters that BODYSTRUCTURE shows: those of the header,
+// and the charset that a text without one has (RFC 2045 §5.2).
+func (p *Part) WireParams() []Param {
+	if typ, _ := p.WireType(); typ != "text" {
+		return p.Params
+	}
+	for _, q := range p.Params {
+		if q.Name == "charset" || q.Name == "charset*" {
+			return p.Params
+		}
+	}
+	return append(p.Params[:len(p.Params):len(p.Params)], Param{"charset", "us-ascii"})
+}
