@@ -490,19 +490,22 @@ func FuzzPOP3(f *testing.F) {
 		"AUTH LOGIN\r\ndQ==\r\ncCB3\r\nRSET\r\n", "GET / HTTP/1.1\r\n", "STLS\r\n", "\x16\x03\x01", in + "RETR 4294967297\r\n",
 		strings.Repeat("x", 3000) + "\r\n", in + "DELE 1\r\nDELE 1\r\nSTAT\r\nRSET\r\nSTAT\r\n",
 	} {
-		f.Add([]byte(s), byte(0))
-		f.Add([]byte(s), byte(1))
+		f.Add([]byte(s), byte(0), false)
+		f.Add([]byte(s), byte(1), true)
 	}
-	f.Fuzz(func(t *testing.T, in []byte, piece byte) {
+	f.Fuzz(func(t *testing.T, text []byte, piece byte, loggedIn bool) {
+		if loggedIn {
+			text = append([]byte(in), text...)
+		}
 		b := &box{clear: true, mail: []string{"A: b\r\n\r\n.x\r\n", "y"}}
-		nc := &scripted{in: in, piece: int(piece % 16)}
+		nc := &scripted{in: text, piece: int(piece % 16)}
 		pop3.New(b.options()).ServeConn(context.Background(), nc)
 		out := nc.out.String()
 		if !strings.HasPrefix(out, "+OK ") || !strings.HasSuffix(out, "\r\n") || strings.Contains(out, "secret") {
 			t.Fatalf("said %q", out)
 		}
-		if len(b.updates) > 0 && !bytes.Contains(bytes.ToUpper(in), []byte("QUIT")) {
-			t.Fatalf("updated without QUIT: %q", in)
+		if len(b.updates) > 0 && !bytes.Contains(bytes.ToUpper(text), []byte("QUIT")) {
+			t.Fatalf("updated without QUIT: %q", text)
 		}
 	})
 }

@@ -91,7 +91,14 @@ func FuzzData(f *testing.F) {
 	})
 }
 
-// A whole session of anything ends, and answers nothing but SMTP.
+// states are what a client says to come into each state of the protocol.
+var states = []string{
+	"", "EHLO x\r\n", "EHLO x\r\nAUTH PLAIN AHUAcA==\r\n", "EHLO x\r\nAUTH LOGIN\r\n", "EHLO x\r\nMAIL FROM:<a@b>\r\n",
+	"EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n", toData, "EHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nBDAT 2\r\nab",
+	"LHLO x\r\nMAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\nRCPT TO:<full@d>\r\nDATA\r\n",
+}
+
+// A whole session of anything, begun in any state, ends, and answers nothing but SMTP.
 func FuzzSMTP(f *testing.F) {
 	const mail = "MAIL FROM:<a@b>\r\nRCPT TO:<c@d>\r\n"
 	for _, s := range []string{
@@ -102,14 +109,19 @@ func FuzzSMTP(f *testing.F) {
 		"EHLO x\r\n" + mail + "BDAT 99999999999\r\n", strings.Repeat("NOOP\r\n", 100), strings.Repeat("x", 5000),
 	} {
 		for mode := range byte(3) {
-			f.Add([]byte(s), mode, byte(0))
-			f.Add([]byte(s), mode, byte(1))
+			f.Add([]byte(s), mode, byte(0), byte(0))
+			f.Add([]byte(s), mode, byte(1), byte(0))
 		}
 	}
-	f.Fuzz(func(t *testing.T, in []byte, mode, piece byte) {
+	for i := range states {
+		f.Add([]byte("x\r\n.\r\nQUIT\r\n"), byte(0), byte(0), byte(i))
+		f.Add([]byte("\x00\xff\n\r.\r\n"), byte(1), byte(2), byte(i))
+	}
+	f.Fuzz(func(t *testing.T, in []byte, mode, piece, state byte) {
 		b := &backend{clear: true}
 		o := b.options()
 		o.Mode = smtp.Mode(mode % 3)
+		in = append([]byte(states[int(state)%len(states)]), in...)
 		nc := &scripted{in: in, piece: int(piece % 16)}
 		smtp.New(o).ServeConn(context.Background(), nc)
 		out := nc.out.String()

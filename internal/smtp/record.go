@@ -21,7 +21,6 @@ const (
 	CauseBadCommands   Cause = "bad-commands"   // too many wrong commands
 	CauseTimeout       Cause = "timeout"        // the client was too slow
 	CauseDropped       Cause = "dropped"        // the client went away in the midst of a message
-	CauseInsideMessage Cause = "inside-message" // a message came where commands were expected
 )
 
 // Limit: events kept of one SMTP connection.

@@ -116,7 +116,7 @@ func (s *session) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rows, err := s.b.o.Store.Entries(ctx, s.acct, box.ID, 1, 0, false, 0)
+	rows, err := s.b.o.Store.Entries(ctx, s.acct, box.ID, mailstore.Rows{})
 	if err != nil {
 		return err
 	}

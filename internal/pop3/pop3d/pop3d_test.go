@@ -102,7 +102,7 @@ func (w *world) rows() []mailstore.Entry {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	es, err := w.store.Entries(w.t.Context(), w.ann, box.ID, 1, 0, false, 0)
+	es, err := w.store.Entries(w.t.Context(), w.ann, box.ID, mailstore.Rows{})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -190,7 +190,7 @@ func (w *world) inbox(id mailstore.AcctID) ([]mailstore.Entry, []string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	es, err := w.store.Entries(ctx, id, box.ID, 1, 0, false, 0)
+	es, err := w.store.Entries(ctx, id, box.ID, mailstore.Rows{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
