@@ -119,6 +119,10 @@ func (c *conn) finish(r *request, cmd *command, err error) error {
 	if err == nil {
 		err = r.dec.Err()
 	}
+	var input *inputError
+	if errors.As(err, &input) {
+		return input.error
+	}
 	var syntax *imapwire.SyntaxError
 	if errors.As(err, &syntax) {
 		return c.badCommand(r.tag, syntax)
@@ -160,6 +164,9 @@ func (c *conn) finish(r *request, cmd *command, err error) error {
 	c.writeText(r.code, r.text)
 	return nil
 }
+
+// inputError is an error of reading from the client within a command.
+type inputError struct{ error }
 
 // errBroken means that a response was begun that cannot be ended.
 var errBroken = errors.New("imap: a response broke off")

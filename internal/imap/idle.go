@@ -55,7 +55,7 @@ func (c *conn) lineError(err error) error {
 	if errors.Is(err, imapwire.ErrLineTooLong) {
 		return &Error{Bad: true, Text: "line too long"}
 	}
-	return err
+	return &inputError{err}
 }
 
 // idle writes changes until stop closes.

@@ -13,7 +13,7 @@ import (
 
 // CheckAppend refuses a message before it is sent (RFC 9051 §6.3.12).
 func (s *session) CheckAppend(ctx context.Context, name string, size int64) error {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	if err := s.b.o.Policy.Space(ctx); err != nil {
 		return s.refusal(err)
@@ -70,7 +70,7 @@ func (s *session) Append(ctx context.Context, name string, a imap.AppendMessage)
 	if m.Size() == 0 {
 		return imap.Appended{}, &imap.Error{Code: "CANNOT", Text: "the message is empty"}
 	}
-	ctx, cancel := context.WithTimeout(ctx, AppendBudget)
+	ctx, cancel := context.WithTimeout(ctx, s.b.o.AppendBudget)
 	defer cancel()
 	s.sel.dirty = true
 	done, err := s.store.Deposit(ctx, []mailstore.AcctID{s.acct()}, mailstore.Deposit{

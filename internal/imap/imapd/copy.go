@@ -10,7 +10,7 @@ import (
 
 // Copy copies messages (RFC 9051 §6.4.7): all of them or none.
 func (s *session) Copy(ctx context.Context, uids imapwire.Set, to string) (imap.Copied, error) {
-	ctx, cancel := context.WithTimeout(ctx, AppendBudget)
+	ctx, cancel := context.WithTimeout(ctx, s.b.o.AppendBudget)
 	defer cancel()
 	if err := s.b.o.Policy.Space(ctx); err != nil {
 		return imap.Copied{}, s.refusal(err)

@@ -21,7 +21,7 @@ func (s *session) Create(ctx context.Context, name, use string) error {
 		}
 		use = known
 	}
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	if err := s.b.o.Policy.Space(ctx); err != nil {
 		return s.refusal(err)

@@ -10,7 +10,7 @@ import (
 // Delete deletes a mailbox (RFC 9051 §6.3.5). One with others below it is
 // refused: no mailbox exists here without the levels above it.
 func (s *session) Delete(ctx context.Context, name string) error {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	err := s.store.DeleteMailbox(ctx, s.acct(), name)
 	if err == nil {

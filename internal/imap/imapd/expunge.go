@@ -9,7 +9,7 @@ import (
 
 // Expunge removes messages that have \Deleted (RFC 9051 §6.4.3, RFC 4315 §2.1).
 func (s *session) Expunge(ctx context.Context, uids imapwire.Set) error {
-	ctx, cancel := context.WithTimeout(ctx, AppendBudget)
+	ctx, cancel := context.WithTimeout(ctx, s.b.o.AppendBudget)
 	defer cancel()
 	var list []mailstore.UID
 	if uids != nil {

@@ -44,7 +44,7 @@ func (s *session) Fetch(ctx context.Context, uids imapwire.Set, o imap.FetchOpti
 // nearly all costs nearly nothing (RFC 7162 §3.1.4). What the log does not
 // reach is left to the rows themselves.
 func (s *session) changedSince(ctx context.Context, uids imapwire.Set, since uint64) (imapwire.Set, error) {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	ch, err := s.store.Changes(ctx, s.acct(), s.sel.id, s.sel.epoch, mailstore.ModSeq(since))
 	if err != nil {
@@ -95,7 +95,7 @@ func (f *fetching) markSeen(ctx context.Context, rows []mailstore.Entry) {
 	if len(unseen) == 0 {
 		return
 	}
-	ctx, cancel := budget(ctx)
+	ctx, cancel := f.s.budget(ctx)
 	defer cancel()
 	f.s.sel.dirty = true
 	done, err := f.s.store.SetFlags(ctx, f.s.acct(), f.s.sel.id, unseen,
@@ -121,7 +121,7 @@ func (f *fetching) infos(ctx context.Context, rows []mailstore.Entry) ([]mailsto
 }
 
 func (s *session) infos(ctx context.Context, rows []mailstore.Entry) ([]mailstore.Info, error) {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	msgs := make([]mailstore.MsgID, len(rows))
 	for i := range rows {
@@ -180,25 +180,26 @@ func (f *fetching) one(ctx context.Context, m *imap.Message, msg mailstore.MsgID
 // client may take its time over a large message, the store may not.
 type content struct {
 	mailstore.Content
+	budget time.Duration
 	timer  *time.Timer
 	cancel context.CancelFunc
 }
 
 func (s *session) open(ctx context.Context, msg mailstore.MsgID) (mailstore.Content, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	timer := time.AfterFunc(CommandBudget, cancel)
+	timer := time.AfterFunc(s.b.o.CommandBudget, cancel)
 	c, err := s.store.Content(ctx, s.acct(), msg)
 	timer.Stop()
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	return &content{c, timer, cancel}, nil
+	return &content{c, s.b.o.CommandBudget, timer, cancel}, nil
 }
 
 // ReadAt reads within the budget.
 func (c *content) ReadAt(p []byte, off int64) (int, error) {
-	c.timer.Reset(CommandBudget)
+	c.timer.Reset(c.budget)
 	defer c.timer.Stop()
 	return c.Content.ReadAt(p, off)
 }

@@ -49,6 +49,8 @@ type Options struct {
 	// Version is told by ID.
 	Version string
 	Now     func() time.Time // time.Now if nil
+	// CommandBudget and AppendBudget are those of this package if 0.
+	CommandBudget, AppendBudget time.Duration
 }
 
 // New returns an IMAP server over the store.
@@ -58,6 +60,12 @@ func New(o Options) *imap.Server {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.CommandBudget <= 0 {
+		o.CommandBudget = CommandBudget
+	}
+	if o.AppendBudget <= 0 {
+		o.AppendBudget = AppendBudget
 	}
 	b := &backend{o}
 	return imap.New(imap.Options{
@@ -99,8 +107,8 @@ type selection struct {
 func (s *session) acct() mailstore.AcctID { return s.who.Acct }
 
 // budget bounds one store call.
-func budget(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, CommandBudget)
+func (s *session) budget(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, s.b.o.CommandBudget)
 }
 
 // Close ends the session.

@@ -9,7 +9,7 @@ import (
 
 // Mailboxes lists all mailboxes.
 func (s *session) Mailboxes(ctx context.Context) ([]imap.Mailbox, error) {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	boxes, err := s.store.Mailboxes(ctx, s.acct())
 	if err != nil {

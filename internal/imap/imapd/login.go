@@ -17,7 +17,7 @@ var (
 // Login checks a password (RFC 9051 §6.2.3). A store that is away is never a
 // wrong password.
 func (s *session) Login(ctx context.Context, user, password string) error {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	id, err := s.b.o.Auth.Password(ctx, s.info.Remote, user, password)
 	switch {

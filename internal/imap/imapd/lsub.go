@@ -4,7 +4,7 @@ import "context"
 
 // Subscriptions lists the subscribed names.
 func (s *session) Subscriptions(ctx context.Context) ([]string, error) {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	names, err := s.store.Subscriptions(ctx, s.acct())
 	return names, s.refusal(err)

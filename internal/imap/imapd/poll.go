@@ -22,7 +22,7 @@ func (s *session) Poll(ctx context.Context, force bool) (imap.Update, error) {
 	if !force && !s.sel.dirty {
 		return imap.Update{}, nil
 	}
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	ch, err := s.store.Changes(ctx, s.acct(), s.sel.id, s.sel.epoch, s.sel.modseq)
 	if err != nil {

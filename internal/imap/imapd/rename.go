@@ -4,7 +4,7 @@ import "context"
 
 // Rename renames a mailbox; of INBOX it moves the mail (RFC 9051 §6.3.6).
 func (s *session) Rename(ctx context.Context, from, to string) error {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	s.sel.dirty = true
 	return s.refusal(s.store.RenameMailbox(ctx, s.acct(), from, to))

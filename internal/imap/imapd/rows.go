@@ -16,7 +16,7 @@ func (s *session) rows(ctx context.Context, uids imapwire.Set, f func([]mailstor
 	}
 	batch := make([]mailstore.UID, 0, min(rowBatch, uids.Len()))
 	flush := func() error {
-		ctx, cancel := budget(ctx)
+		ctx, cancel := s.budget(ctx)
 		defer cancel()
 		rows, err := s.store.EntriesByUID(ctx, s.acct(), s.sel.id, batch)
 		batch = batch[:0]
@@ -66,9 +66,9 @@ func (s *session) scanRows(ctx context.Context, uids imapwire.Set, f func([]mail
 }
 
 func (s *session) scanBatch(ctx context.Context, from, to mailstore.UID) ([]mailstore.Entry, error) {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
-	rows, err := s.store.Entries(ctx, s.acct(), s.sel.id, from, to, false, rowBatch)
+	rows, err := s.store.Entries(ctx, s.acct(), s.sel.id, mailstore.Rows{From: from, To: to, Limit: rowBatch})
 	return rows, s.refusal(err)
 }
 

@@ -11,7 +11,7 @@ import (
 // Select opens a mailbox (RFC 9051 §6.3.2). Whoever opens it for writing takes
 // its messages' \Recent (RFC 3501 §2.3.2).
 func (s *session) Select(ctx context.Context, name string, readOnly bool) (imap.Selected, error) {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	m, err := s.store.Mailbox(ctx, s.acct(), name)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 
 // Status reads one mailbox (RFC 9051 §6.3.11).
 func (s *session) Status(ctx context.Context, name string, recent bool) (imap.Mailbox, error) {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	m, err := s.store.Mailbox(ctx, s.acct(), name)
 	if err != nil {
@@ -25,7 +25,7 @@ func (s *session) Status(ctx context.Context, name string, recent bool) (imap.Ma
 // countFrom counts the messages from a UID on.
 func (s *session) countFrom(ctx context.Context, m mailstore.MailboxID, from mailstore.UID) (n uint32, err error) {
 	for {
-		rows, err := s.store.Entries(ctx, s.acct(), m, from, 0, false, rowBatch)
+		rows, err := s.store.Entries(ctx, s.acct(), m, mailstore.Rows{From: from, Limit: rowBatch})
 		if err != nil {
 			return n, err
 		}

@@ -33,7 +33,7 @@ func (s *session) Store(ctx context.Context, uids imapwire.Set, c imap.StoreChan
 const storeGroup = 2000
 
 func (s *session) storeGroup(ctx context.Context, uids []mailstore.UID, c *imap.StoreChange, out *imap.Stored) error {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	done, err := s.store.SetFlags(ctx, s.acct(), s.sel.id, uids, mailstore.FlagChange{
 		Op: flagOps[c.Op], Flags: stored(c.Flags.System), Keywords: c.Flags.Keywords,

@@ -4,7 +4,7 @@ import "context"
 
 // Subscribe sets or ends a subscription (RFC 9051 §6.3.7).
 func (s *session) Subscribe(ctx context.Context, name string, on bool) error {
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	return s.refusal(s.store.Subscribe(ctx, s.acct(), name, on))
 }

@@ -13,7 +13,7 @@ func (s *session) Unselect(ctx context.Context) {
 	if sel.readOnly || !sel.grown {
 		return
 	}
-	ctx, cancel := budget(ctx)
+	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	m, err := s.store.MailboxByID(ctx, s.acct(), sel.id)
 	if err != nil || m.UIDNext != sel.next {

@@ -86,6 +86,7 @@ type options struct {
 	clear  bool // not trusted: no login without TLS
 	tls    *tls.Config
 	limit  int64
+	budget time.Duration
 }
 
 func newWorld(t testing.TB, o options) *world {
@@ -116,7 +117,7 @@ func newWorld(t testing.TB, o options) *world {
 	w.ann = w.account("ann@d.example")
 	p := policy.New(policy.Options{Public: o.public, Store: w.store, MessageLimit: o.limit})
 	w.o = imapd.Options{Store: w.store, Auth: w.auth, Policy: p, Spool: w.spool, Now: now, Version: "1.0",
-		TLS: o.tls, StartTLS: o.tls != nil}
+		TLS: o.tls, StartTLS: o.tls != nil, CommandBudget: o.budget, AppendBudget: o.budget}
 	w.imap = imapd.New(w.o)
 	w.info = imap.ConnInfo{Remote: netip.MustParseAddr("127.0.0.1"), Trusted: !o.clear}
 	w.listen()
@@ -260,3 +261,5 @@ func (c *client) eof() string {
 	}
 	return string(b)
 }
+
+func newReader(c net.Conn) *bufio.Reader { return bufio.NewReader(c) }

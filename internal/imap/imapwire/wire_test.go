@@ -266,17 +266,17 @@ func TestEncoderBatches(t *testing.T) {
 func TestFetchItems(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"BODY[]":                                    "[]",
-		"body.peek[1.2.header]<5.10>":               "[1.2.HEADER]<5>",
-		"BODY[HEADER.FIELDS (a \"b c\")]":           "[HEADER.FIELDS (A \"B C\")]",
-		"BODY[1.HEADER.FIELDS.NOT ({1+}\r\nx)]":     "[1.HEADER.FIELDS.NOT (X)]",
-		"BODY[4.MIME]":                              "[4.MIME]",
-		"BODY[TEXT]":                                "[TEXT]",
-		"BINARY.PEEK[1.1]<0.1>":                     "[1.1]<0>",
-		"BINARY.SIZE[]":                             "[]",
-		"(FLAGS)":                                   "",
-		"(PREVIEW (LAZY) UID)":                      "",
-		"BODY":                                      "",
+		"BODY[]":                                "[]",
+		"body.peek[1.2.header]<5.10>":           "[1.2.HEADER]<5>",
+		"BODY[HEADER.FIELDS (a \"b c\")]":       "[HEADER.FIELDS (A \"B C\")]",
+		"BODY[1.HEADER.FIELDS.NOT ({1+}\r\nx)]": "[1.HEADER.FIELDS.NOT (X)]",
+		"BODY[4.MIME]":                          "[4.MIME]",
+		"BODY[TEXT]":                            "[TEXT]",
+		"BINARY.PEEK[1.1]<0.1>":                 "[1.1]<0>",
+		"BINARY.SIZE[]":                         "[]",
+		"(FLAGS)":                               "",
+		"(PREVIEW (LAZY) UID)":                  "",
+		"BODY":                                  "",
 		"(BODYSTRUCTURE ENVELOPE RFC822.SIZE UID )": "",
 	} {
 		var items []imapwire.FetchItem
