@@ -7,20 +7,20 @@ type Cause string
 
 // The causes.
 const (
-	CauseHTTP          Cause = "http"           // spoke HTTP
-	CauseTLSOnPlain    Cause = "tls-on-plain"   // began with a TLS handshake on a plain port
-	CauseNoStartTLS    Cause = "no-starttls"    // asked for STARTTLS, which is off here
-	CauseHandshake     Cause = "tls-handshake"  // the TLS handshake failed: often a certificate refused
-	CauseInjection     Cause = "injection"      // sent commands behind STARTTLS
-	CauseAuthClear     Cause = "auth-in-clear"  // AUTH without TLS where that is not allowed
-	CauseAuthFailed    Cause = "auth-failed"    // AUTH was refused
-	CauseSenderRefused Cause = "mail-refused"   // MAIL was refused, for want of AUTH for instance
-	CauseRcptRefused   Cause = "rcpt-refused"   // a recipient was refused
-	CauseTooLarge      Cause = "too-large"      // the message is over the limit
-	CauseDataRefused   Cause = "data-refused"   // the message was refused
-	CauseBadCommands   Cause = "bad-commands"   // too many wrong commands
-	CauseTimeout       Cause = "timeout"        // the client was too slow
-	CauseDropped       Cause = "dropped"        // the client went away in the midst of a message
+	CauseHTTP          Cause = "http"          // spoke HTTP
+	CauseTLSOnPlain    Cause = "tls-on-plain"  // began with a TLS handshake on a plain port
+	CauseNoStartTLS    Cause = "no-starttls"   // asked for STARTTLS, which is off here
+	CauseHandshake     Cause = "tls-handshake" // the TLS handshake failed: often a certificate refused
+	CauseInjection     Cause = "injection"     // sent commands behind STARTTLS
+	CauseAuthClear     Cause = "auth-in-clear" // AUTH without TLS where that is not allowed
+	CauseAuthFailed    Cause = "auth-failed"   // AUTH was refused
+	CauseSenderRefused Cause = "mail-refused"  // MAIL was refused, for want of AUTH for instance
+	CauseRcptRefused   Cause = "rcpt-refused"  // a recipient was refused
+	CauseTooLarge      Cause = "too-large"     // the message is over the limit
+	CauseDataRefused   Cause = "data-refused"  // the message was refused
+	CauseBadCommands   Cause = "bad-commands"  // too many wrong commands
+	CauseTimeout       Cause = "timeout"       // the client was too slow
+	CauseDropped       Cause = "dropped"       // the client went away in the midst of a message
 )
 
 // Limit: events kept of one SMTP connection.

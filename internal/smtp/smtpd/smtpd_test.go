@@ -334,7 +334,7 @@ func TestMX_Quota(t *testing.T) {
 	t.Parallel()
 	limits := mailstore.AccountLimits{Bytes: 2000}
 	big := "X: " + strings.Repeat("x", 900) + "\r\n"
-	send := func(c *client, rcpt, data string) {
+	send := func(c *client, rcpt, big, data string) {
 		c.play([][2]string{{"MAIL FROM:<s@far.test>\r\n", "250 "}, {"RCPT TO:<ann@d.example>\r\n", rcpt}})
 		if data != "" {
 			c.play([][2]string{{"DATA\r\n", "354 "}, {big + ".\r\n", data}})
@@ -346,8 +346,8 @@ func TestMX_Quota(t *testing.T) {
 		w := newWorld(t, limits)
 		c := connect(t, w.server(smtp.MX, true), far)
 		c.play([][2]string{{"", "220 "}, {hello, "250 "}})
-		send(c, "250 ", "250 ")
-		send(c, "250 ", "452 4.2.2")
+		send(c, "250 ", big, "250 ")
+		send(c, "250 ", big, "452 4.2.2")
 		c.play([][2]string{{"MAIL FROM:<s@far.test> SIZE=1500\r\n", "250 "}, {"RCPT TO:<ann@d.example>\r\n", "452 4.2.2"}})
 	})
 	t.Run("dev", func(t *testing.T) {
@@ -356,13 +356,12 @@ func TestMX_Quota(t *testing.T) {
 		c := connect(t, w.server(smtp.MX, false), near)
 		c.play([][2]string{{"", "220 "}, {hello, "250 "}})
 		for range 4 {
-			send(c, "250 ", "250 ")
+			send(c, "250 ", big, "250 ")
 		}
 		if es, _ := w.inbox(w.ann); len(es) != 1 || es[0].UID != 4 {
 			t.Errorf("the newest is not what is left: %+v", es)
 		}
-		big = strings.Repeat(big, 3)
-		send(c, "250 ", "552 5.2.2")
+		send(c, "250 ", strings.Repeat(big, 3), "552 5.2.2")
 	})
 }
 
