@@ -138,7 +138,8 @@ func (u *Upload) Commit(ctx context.Context, tx kv.Tx) error {
 	if err := u.live(ctx, tx); err != nil {
 		return err
 	}
-	b := row.BlobRow{State: row.BlobLive, Codec: row.Plain, Size: u.Size, Upload: u.up, Chunks: u.chunks, Created: u.now}
+	b := row.BlobRow{State: row.BlobLive, Codec: row.Plain,
+		Size: u.Size, Upload: u.up, Chunks: u.chunks, Created: u.now}
 	tx.Put(row.Blob(u.ID), b.Append(nil))
 	tx.Delete(row.Upload(u.at, u.up, u.ID))
 	return nil

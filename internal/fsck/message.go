@@ -1,7 +1,6 @@
 package fsck
 
 import (
-	"hash/crc32"
 	"slices"
 
 	"github.com/eidermail/eider/internal/kv"
@@ -152,7 +151,7 @@ func (a *account) body(it kv.Item, x *row.InfoRow) {
 		a.fault(it.Key, "body of %d bytes, message of %d", r.Size, x.Size)
 	case r.Codec != row.Plain || r.Kind != row.Inline && r.Kind != row.InBlob:
 		a.fault(it.Key, "body of kind %d, codec %d", r.Kind, r.Codec)
-	case r.Kind == row.Inline && crc32.Checksum(r.Data, crcTable) != r.CRC:
+	case r.Kind == row.Inline && row.Checksum(r.Data) != r.CRC:
 		a.fault(it.Key, "checksum differs")
 	case r.Kind == row.InBlob && !slices.Contains(x.Blobs, r.Blob):
 		a.fault(it.Key, "body in a blob that the message does not link")
@@ -172,7 +171,7 @@ func (a *account) blobBody(key []byte, r *row.BodyRow) {
 		a.fault(key, "body of %d bytes in a blob of %d", r.Size, b.Size)
 		return
 	}
-	crc := crc32.New(crcTable)
+	crc := row.NewChecksum()
 	for it, err := range a.r.Scan(a.ctx, kv.Prefix(row.Chunks(r.Blob, b.Upload))) {
 		if err != nil {
 			return
@@ -183,8 +182,6 @@ func (a *account) blobBody(key []byte, r *row.BodyRow) {
 		a.fault(key, "checksum of the blob differs")
 	}
 }
-
-var crcTable = crc32.MakeTable(crc32.Castagnoli)
 
 func samePlaces(a, b []row.Place) bool {
 	if len(a) != len(b) {

@@ -297,7 +297,8 @@ func (r *run) chunks() error {
 		} else if text == "" {
 			continue
 		}
-		err = r.confirmOne(key, [][]byte{row.Blob(k.Blob)}, func(rd kv.Reader) (string, error) { return check(rd, true) })
+		err = r.confirmOne(key, [][]byte{row.Blob(k.Blob)},
+			func(rd kv.Reader) (string, error) { return check(rd, true) })
 		if err != nil {
 			return err
 		}

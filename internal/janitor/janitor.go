@@ -191,7 +191,8 @@ func (j *Janitor) due(ctx context.Context, shard byte, from []byte, limit uint32
 		}
 		last = append([]byte(nil), it.Key...)
 		due = append(due, mailstore.Due{
-			At: k.Time, Acct: mailstore.AcctID(k.Acct), Mailbox: mailstore.MailboxID(k.Mbox), UID: mailstore.UID(k.UID)})
+			At: k.Time, Acct: mailstore.AcctID(k.Acct),
+			Mailbox: mailstore.MailboxID(k.Mbox), UID: mailstore.UID(k.UID)})
 	}
 	return due, 0, last, nil
 }

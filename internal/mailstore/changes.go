@@ -10,6 +10,8 @@ import (
 
 // state is a mailbox at one moment, with the epoch of its account.
 type state struct {
+	acct  uint64
+	mbox  uint32
 	epoch uint64
 	head  uint64 // the account's MODSEQ
 	box   row.MailboxRow
@@ -25,7 +27,7 @@ func (s *Store) state(ctx context.Context, name string, id AcctID, m MailboxID) 
 	if err != nil {
 		return st, err
 	}
-	st.epoch, st.head = h.Epoch, h.ModSeq
+	st.acct, st.mbox, st.epoch, st.head = uint64(id), uint32(m), h.Epoch, h.ModSeq
 	st.box, err = liveMailbox(name, items[1])
 	return st, err
 }
@@ -35,8 +37,7 @@ type delta struct{ touched, vanished map[uint32]struct{} }
 
 // delta reads the log above since up to st's MODSEQ. ok is false if the log
 // does not reach back so far: the records chain, each naming the MODSEQ before it.
-func (s *Store) delta(ctx context.Context, name string, id AcctID, m MailboxID, since uint64, st *state,
-) (d delta, ok bool, err error) {
+func (s *Store) delta(ctx context.Context, name string, since uint64, st *state) (d delta, ok bool, err error) {
 	d = delta{map[uint32]struct{}{}, map[uint32]struct{}{}}
 	if since < st.box.LogFloor || since > st.head {
 		return d, false, nil
@@ -45,7 +46,7 @@ func (s *Store) delta(ctx context.Context, name string, id AcctID, m MailboxID, 
 		return d, true, nil
 	}
 	r := kv.Range{
-		Start: row.Log(uint64(id), uint32(m), since+1), End: row.Log(uint64(id), uint32(m), st.box.Highest+1)}
+		Start: row.Log(st.acct, st.mbox, since+1), End: row.Log(st.acct, st.mbox, st.box.Highest+1)}
 	last, chained := uint64(0), true
 	err = s.scan(ctx, name, r, func(it kv.Item) (bool, error) {
 		l, err := row.DecodeLog(it.Value)
@@ -102,7 +103,7 @@ func (s *Store) Changes(ctx context.Context, id AcctID, m MailboxID, epoch uint6
 		c.Resync = true
 		return c, nil
 	}
-	d, ok, err := s.delta(ctx, name, id, m, uint64(since), &st)
+	d, ok, err := s.delta(ctx, name, uint64(since), &st)
 	if err != nil {
 		return Changes{}, err
 	}
@@ -130,7 +131,7 @@ func (s *Store) Snapshot(ctx context.Context, id AcctID, m MailboxID) (Snapshot,
 		if err != nil {
 			return Snapshot{}, err
 		}
-		entries, err := s.Entries(ctx, id, m, 0, 0, false, 0)
+		entries, err := s.Entries(ctx, id, m, Rows{})
 		if err != nil {
 			return Snapshot{}, err
 		}
@@ -152,7 +153,7 @@ func (s *Store) catchUp(ctx context.Context, id AcctID, m MailboxID, from state,
 		if err != nil || now.epoch != from.epoch {
 			return snap, false, err
 		}
-		d, ok, err := s.delta(ctx, name, id, m, from.box.Highest, &now)
+		d, ok, err := s.delta(ctx, name, from.box.Highest, &now)
 		if err != nil || !ok {
 			return snap, false, err
 		}

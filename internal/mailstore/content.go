@@ -3,16 +3,12 @@ package mailstore
 import (
 	"bytes"
 	"context"
-	"hash/crc32"
 	"io"
 	"sync"
 
 	"github.com/eidermail/eider/internal/mailstore/row"
 	"github.com/eidermail/eider/internal/message"
 )
-
-// crcTable is CRC-32C, which processors compute.
-var crcTable = crc32.MakeTable(crc32.Castagnoli)
 
 // Content is a stored message's bytes, exactly as they were stored. ReadAt may
 // be called from several goroutines. Memory stays bounded for any size.
@@ -64,7 +60,7 @@ func (s *Store) Content(ctx context.Context, id AcctID, msg MsgID) (Content, err
 	case r.Codec != row.Plain:
 		return nil, wrap(name, fail(Corrupt, "unknown codec %d", r.Codec))
 	case r.Kind == row.Inline:
-		if crc32.Checksum(r.Data, crcTable) != r.CRC {
+		if row.Checksum(r.Data) != r.CRC {
 			return nil, wrap(name, fail(Corrupt, "checksum differs"))
 		}
 		return inlineBytes{inline{bytes.NewReader(r.Data)}, r.Data}, nil

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"math"
 	"slices"
@@ -101,7 +100,7 @@ func (s *Store) prepare(d Deposit, m *spool.Message, accounts int) (*delivery, e
 	env := row.Envelope(trimEnvelope(d.Envelope))
 	v.envelope = env.Append(make([]byte, 0, 128))
 	ix := message.NewIndexer(message.Limits{})
-	crc := crc32.New(crcTable)
+	crc := row.NewChecksum()
 	both := io.MultiWriter(ix, crc)
 	_, _ = both.Write(d.Prepend)
 	if b := m.Bytes(); b != nil {

@@ -206,7 +206,7 @@ func TestMakeRoom(t *testing.T) {
 			e.deposit(t, mail(1000+i), room, id)
 		}
 		// 470 rows and 40 more: the first messages went, with their copies.
-		es, err := e.Entries(ctx, id, 1, 0, 0, false, 0)
+		es, err := e.Entries(ctx, id, 1, mailstore.Rows{})
 		must(t, err)
 		box, err := e.Mailbox(ctx, id, "box")
 		must(t, err)

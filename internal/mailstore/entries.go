@@ -24,19 +24,24 @@ func entry(uid uint32, e *row.EntryRow) Entry {
 	return out
 }
 
-// Entries reads rows of a mailbox: UIDs from..to (to 0: to the end), ascending
-// or, with reverse, from the highest down; at most limit (0: all).
-func (s *Store) Entries(ctx context.Context, id AcctID, m MailboxID, from, to UID, reverse bool, limit int,
-) ([]Entry, error) {
+// Rows selects rows of a mailbox by UID. The zero value is all of them.
+type Rows struct {
+	From, To UID  // both included; To 0: to the end
+	Reverse  bool // from the highest down
+	Limit    int  // at most so many; 0: all
+}
+
+// Entries reads rows of a mailbox, ascending or from the highest down.
+func (s *Store) Entries(ctx context.Context, id AcctID, m MailboxID, rows Rows) ([]Entry, error) {
 	acct, mbox := uint64(id), uint32(m)
-	r := kv.Range{Start: row.Entry(acct, mbox, uint32(from)), Limit: limit, Reverse: reverse}
-	if to == 0 || to == math.MaxUint32 {
+	r := kv.Range{Start: row.Entry(acct, mbox, uint32(rows.From)), Limit: rows.Limit, Reverse: rows.Reverse}
+	if rows.To == 0 || rows.To == math.MaxUint32 {
 		r.End = kv.PrefixEnd(row.Entries(acct, mbox))
 	} else {
-		r.End = row.Entry(acct, mbox, uint32(to)+1)
+		r.End = row.Entry(acct, mbox, uint32(rows.To)+1)
 	}
 	var out []Entry
-	if to != 0 && to < from {
+	if rows.To != 0 && rows.To < rows.From {
 		return nil, nil
 	}
 	err := s.scan(ctx, "entries", r, func(it kv.Item) (bool, error) {

@@ -274,7 +274,7 @@ func (f *follower) follow(t tester) bool {
 // same compares what was followed with the rows as they are.
 func (f *follower) same(t tester) {
 	t.Helper()
-	es, err := f.e.Entries(context.Background(), f.acct, f.box, 0, 0, false, 0)
+	es, err := f.e.Entries(context.Background(), f.acct, f.box, mailstore.Rows{})
 	must(t, err)
 	for _, e := range es {
 		if got, ok := f.rows[e.UID]; !ok || !sameEntry(got, e) {

@@ -361,7 +361,7 @@ func TestEntries(t *testing.T) {
 		{10, 14, true, 2, "[14 13]"}, {11, 12, false, 0, "[]"}, {14, 10, false, 0, "[]"},
 		{19, 0, false, 0, "[19 20]"}, {19, 4294967295, false, 0, "[19 20]"}, {30, 0, false, 0, "[]"},
 	} {
-		es, err := e.Entries(ctx, id, 1, c.from, c.to, c.reverse, c.limit)
+		es, err := e.Entries(ctx, id, 1, mailstore.Rows{From: c.from, To: c.to, Reverse: c.reverse, Limit: c.limit})
 		if err != nil || fmt.Sprint(uidsOf(es)) != c.want {
 			t.Errorf("%+v: %v, %v", c, uidsOf(es), err)
 		}

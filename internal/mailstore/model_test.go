@@ -396,7 +396,7 @@ func (m *model) expire(t *rapid.T) {
 
 func (m *model) replaceAccount(t *rapid.T) {
 	if m.made > 6 {
-		t.Skip("enough accounts")
+		return
 	}
 	a := m.accts[0]
 	must(t, m.e.DeleteAccount(context.Background(), a.id))
@@ -447,7 +447,7 @@ func (m *model) checkBox(t *rapid.T, a *modelAcct, b mailstore.Mailbox) {
 		int(b.Exists) != len(want.rows) {
 		t.Fatalf("mailbox %+v, want %+v", b, want)
 	}
-	es, err := m.e.Entries(context.Background(), a.id, b.ID, 0, 0, false, 0)
+	es, err := m.e.Entries(context.Background(), a.id, b.ID, mailstore.Rows{})
 	must(t, err)
 	if len(es) != len(want.rows) {
 		t.Fatalf("%d rows in %q, want %d", len(es), b.Name, len(want.rows))

@@ -250,7 +250,8 @@ func (o *op) trim(b *box, due func(l *row.LogRow, gone uint32) bool) error {
 	var gone uint32
 	below := false // records below the floor are left
 	oldest := b.log.Time
-	r := kv.Range{Start: row.Log(o.acct, b.id, m.LogStart+1), End: row.Log(o.acct, b.id, o.modseq), Limit: trimAtOnce + 1}
+	r := kv.Range{Limit: trimAtOnce + 1,
+		Start: row.Log(o.acct, b.id, m.LogStart+1), End: row.Log(o.acct, b.id, o.modseq)}
 	for it, err := range o.Scan(o.ctx, r) {
 		if err != nil {
 			return err

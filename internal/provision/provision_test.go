@@ -137,7 +137,7 @@ func TestCreate_Friendly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	es, err := w.store.Entries(t.Context(), acct.ID, m.ID, 1, 0, false, 0)
+	es, err := w.store.Entries(t.Context(), acct.ID, m.ID, mailstore.Rows{})
 	if err != nil || len(es) != 1 || es[0].Flags != mailstore.Flagged {
 		t.Fatalf("%+v %v", es, err)
 	}

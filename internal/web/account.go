@@ -66,7 +66,7 @@ func (s *Site) password(c *call, a mailstore.Account) (string, error) {
 
 // newest is the address of the newest message that an application sent.
 func (s *Site) newest(c *call, id mailstore.AcctID, box mailstore.MailboxID) (string, error) {
-	es, err := s.o.Store.Entries(c.ctx, id, box, 1, 0, true, 1)
+	es, err := s.o.Store.Entries(c.ctx, id, box, mailstore.Rows{Reverse: true, Limit: 1})
 	if err != nil || len(es) == 0 {
 		return "", err
 	}

@@ -125,7 +125,7 @@ func (s *Site) list(c *call, v view) (ui.Mailbox, error) {
 	for i := range found.entries {
 		page.Rows = append(page.Rows, row(&found.entries[i], &found.infos[i], v.context(v.before), now))
 	}
-	if len(page.Rows) == 0 && v.query == "" {
+	if v.box.Name == inbox && v.box.Exists <= 1 && v.query == "" { // at most the welcome message
 		e := s.endpoints(c)
 		page.Services, page.Snippets = services(e), firstSteps(e, c.id.Address)
 	}
@@ -153,7 +153,7 @@ func (s *Site) find(c *call, v view) (found, error) {
 			return f, nil
 		}
 	}
-	es, err := s.o.Store.Entries(c.ctx, c.id.Acct, v.box.ID, 1, to, true, ChunkRows+1)
+	es, err := s.o.Store.Entries(c.ctx, c.id.Acct, v.box.ID, mailstore.Rows{To: to, Reverse: true, Limit: ChunkRows + 1})
 	if err != nil {
 		return f, err
 	}

@@ -207,7 +207,7 @@ func samePeople(a, b []ui.Person) bool {
 
 // neighbours finds the newer and the older message of the mailbox.
 func (s *Site) neighbours(c *call, m *mail, r *ui.Reader, context string) error {
-	newer, err := s.o.Store.Entries(c.ctx, m.acct, m.box.ID, m.entry.UID+1, 0, false, 1)
+	newer, err := s.o.Store.Entries(c.ctx, m.acct, m.box.ID, mailstore.Rows{From: m.entry.UID + 1, Limit: 1})
 	if err != nil {
 		return err
 	}
@@ -217,7 +217,7 @@ func (s *Site) neighbours(c *call, m *mail, r *ui.Reader, context string) error 
 	if m.entry.UID <= 1 {
 		return nil
 	}
-	older, err := s.o.Store.Entries(c.ctx, m.acct, m.box.ID, 1, m.entry.UID-1, true, 1)
+	older, err := s.o.Store.Entries(c.ctx, m.acct, m.box.ID, mailstore.Rows{To: m.entry.UID - 1, Reverse: true, Limit: 1})
 	if err == nil && len(older) > 0 {
 		r.Prev = messagePath(older[0].Msg) + context
 	}

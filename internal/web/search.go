@@ -136,7 +136,7 @@ func (s *Site) search(c *call, v view) (found, error) {
 		to = v.before - 1
 	}
 	for to != 0 || v.before == 0 && f.scanned == 0 {
-		es, err := s.o.Store.Entries(c.ctx, c.id.Acct, v.box.ID, 1, to, true, searchPage)
+		es, err := s.o.Store.Entries(c.ctx, c.id.Acct, v.box.ID, mailstore.Rows{To: to, Reverse: true, Limit: searchPage})
 		if err != nil || len(es) == 0 {
 			f.scanned = 0
 			return f, err

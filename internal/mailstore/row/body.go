@@ -1,5 +1,10 @@
 package row
 
+import (
+	"hash"
+	"hash/crc32"
+)
+
 // The kinds of body.
 const (
 	Inline = 0 // the bytes stand in the row
@@ -38,6 +43,13 @@ func (r *BodyRow) Append(b []byte) []byte {
 	}
 	return appendLen(b, 15, int(r.Size))
 }
+
+// NewChecksum computes a body's CRC as it is read: CRC-32C, which processors
+// have an instruction for.
+func NewChecksum() hash.Hash32 { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) }
+
+// Checksum is the CRC of a body that is in memory.
+func Checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
 // MaxBodyHead is more than Append adds to an inline message's own bytes.
 const MaxBodyHead = 48

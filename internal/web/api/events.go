@@ -123,7 +123,7 @@ func (f *feed) step(ctx context.Context) (over bool, err error) {
 		if f.send("resync", []byte("{}")) != nil {
 			return true, nil
 		}
-		es, err = f.a.o.Store.Entries(ctx, f.c.Acct, f.box.ID, max(f.at.next, 1), 0, false, MaxScan)
+		es, err = f.a.o.Store.Entries(ctx, f.c.Acct, f.box.ID, mailstore.Rows{From: max(f.at.next, 1), Limit: MaxScan})
 		if err != nil {
 			return false, err
 		}

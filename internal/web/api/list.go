@@ -118,7 +118,7 @@ func (a *API) find(ctx context.Context, c caller, m mailstore.Mailbox, from, to 
 		if s.empty() {
 			n = min(batch, limit-len(found))
 		}
-		es, err := a.o.Store.Entries(ctx, c.Acct, m.ID, from, to, true, n)
+		es, err := a.o.Store.Entries(ctx, c.Acct, m.ID, mailstore.Rows{From: from, To: to, Reverse: true, Limit: n})
 		if err != nil {
 			return nil, 0, err
 		}

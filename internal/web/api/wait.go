@@ -111,7 +111,7 @@ func (w *waiter) look(ctx context.Context) (*Message, error) {
 		w.located = true
 	}
 	for {
-		es, err := w.a.o.Store.Entries(ctx, w.c.Acct, m.ID, max(w.at.next, 1), 0, false, batch)
+		es, err := w.a.o.Store.Entries(ctx, w.c.Acct, m.ID, mailstore.Rows{From: max(w.at.next, 1), Limit: batch})
 		if err != nil || len(es) == 0 {
 			return nil, err
 		}
