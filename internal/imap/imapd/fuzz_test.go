@@ -32,14 +32,10 @@ func FuzzSession(f *testing.F) {
 			f.Add(state, []byte(s))
 		}
 	}
-	var once sync.Once
-	var w *world
+	w := newWorld(f, options{limits: mailstore.AccountLimits{Bytes: 1 << 20, Messages: 50}, limit: 64 << 10,
+		budget: 5 * time.Second})
+	w.deliver("INBOX", "Subject: a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n", 0)
 	f.Fuzz(func(t *testing.T, state byte, in []byte) {
-		once.Do(func() {
-			w = newWorld(f, options{limits: mailstore.AccountLimits{Bytes: 1 << 20, Messages: 50}, limit: 64 << 10,
-				budget: 5 * time.Second})
-			w.deliver("INBOX", "Subject: a\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nx\r\n--b--\r\n", 0)
-		})
 		login := fmt.Sprintf("l LOGIN ann@d.example %q\r\n", password)
 		prefix := []string{"", login, login + "s SELECT INBOX\r\n", login + "s EXAMINE INBOX\r\n"}[state%4]
 		play(t, w, prefix, in)
