@@ -207,7 +207,8 @@ type wire struct {
 // message fetches what the answer only points at.
 func (a *Account) message(ctx context.Context, w *wire) (*Message, error) {
 	m := &Message{ID: w.ID, URL: w.URL, Subject: w.Subject, From: w.From, To: w.To, Cc: w.Cc, Bcc: w.Bcc, Date: w.Date,
-		Text: w.Text, HTML: w.HTML, Header: mail.Header{}, Codes: w.Codes, MailFrom: w.Envelope.From, RcptTo: w.Envelope.To}
+		Text: w.Text, HTML: w.HTML, Header: mail.Header{}, Codes: w.Codes, MailFrom: w.Envelope.From,
+		RcptTo: w.Envelope.To}
 	for _, h := range w.Headers {
 		k := http.CanonicalHeaderKey(h.Name)
 		m.Header[k] = append(m.Header[k], h.Value)

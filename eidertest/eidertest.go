@@ -67,7 +67,7 @@ func Setting(flag, value string) Option {
 func New(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	settings := map[string]string{"store": "memory", "data": t.TempDir()}
-	for _, l := range []string{"http", "https", "smtp", "smtps", "mx", "lmtp", "imap", "imaps", "pop3", "pop3s", "admin"} {
+	for l := range strings.FieldsSeq("http https smtp smtps mx lmtp imap imaps pop3 pop3s admin") {
 		settings[l] = "127.0.0.1:0"
 	}
 	for _, o := range opts {
@@ -87,7 +87,8 @@ func New(t testing.TB, opts ...Option) *Server {
 	}
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx) }()
-	s := &Server{addrs: srv.Addrs(), url: srv.WebURL(), ca: srv.CAPEM(), client: &http.Client{Transport: &http.Transport{}}}
+	s := &Server{addrs: srv.Addrs(), url: srv.WebURL(), ca: srv.CAPEM(),
+		client: &http.Client{Transport: &http.Transport{}}}
 	t.Cleanup(func() {
 		s.client.CloseIdleConnections()
 		stop()

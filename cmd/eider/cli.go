@@ -180,7 +180,8 @@ func (p *process) load(f flags) (*config.Config, error) {
 
 // Run prints the version.
 func (versionCmd) Run(p *process) error {
-	_, err := fmt.Fprintf(p.stdout, "eider %s %s %s/%s\n", versionText(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, err := fmt.Fprintf(p.stdout, "eider %s %s %s/%s\n", versionText(), runtime.Version(),
+		runtime.GOOS, runtime.GOARCH)
 	return err
 }
 

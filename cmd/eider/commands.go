@@ -36,7 +36,7 @@ func (p *process) with(ctx context.Context, f flags, running func(*control.Clien
 		return fmt.Errorf("%w (%s)", err, cfg.Data)
 	}
 	if _, err := os.Stat(cfg.Data); err != nil {
-		return fmt.Errorf("there is no data directory %s, and no server is running on it: name one with --data", cfg.Data)
+		return fmt.Errorf("there is no data directory %s, and no server runs on it: name one with --data", cfg.Data)
 	}
 	if cfg.LogLevel == "info" {
 		cfg.LogLevel = "warn" // a command's own output is what matters
@@ -140,7 +140,7 @@ func (c *healthCmd) Run(p *process, f flags) error {
 			return s.Call(ctx, http.MethodGet, "/readyz", nil, p.stdout)
 		}
 		if url = healthURL(cfg); url == "" {
-			return errors.New("no server answers on the control socket, and no plain HTTP port is fixed to ask: use --url")
+			return errors.New("no server answers on the control socket, and no plain HTTP port is set: use --url")
 		}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

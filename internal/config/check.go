@@ -79,7 +79,7 @@ func advertised(k, v string) error {
 		}
 	case "http":
 		u, err := url.Parse(v)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery+u.Fragment != "" {
 			return fmt.Errorf("http=%s is not a URL: write http=https://mail.example.com", v)
 		}
 	default:

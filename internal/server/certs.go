@@ -38,7 +38,7 @@ func (s *Server) openCerts(ctx context.Context) error {
 	}
 	s.startTLS = wantStartTLS(cfg.StartTLS, s.certs.Trusted())
 	if cfg.Public() && !s.certs.Trusted() {
-		s.o.Log.Warn("public mode with a self-signed certificate: mail programs will refuse it; set --tls-cert and --tls-key")
+		s.o.Log.Warn("the certificate is self-signed and mail programs will refuse it: set --tls-cert and --tls-key")
 	}
 	return nil
 }

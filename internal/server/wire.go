@@ -74,9 +74,9 @@ func (s *Server) pages() (http.Handler, error) {
 	}
 	s.site, err = web.New(web.Options{
 		Store: s.mail, Auth: s.auth, Policy: s.policy, Provision: s.provision, Advert: s.advert, API: s.api,
-		Health: s.health, Log: s.o.Log, Now: s.o.Now, Version: s.o.Version, CA: s.certs.CAPEM(), Domain: s.o.Config.Domain,
-		Limits: s.defaultLimits(),
-		Ping:   func(ctx context.Context) error { _, err := s.health.store(ctx); return err },
+		Health: s.health, Log: s.o.Log, Now: s.o.Now, Version: s.o.Version, CA: s.certs.CAPEM(),
+		Domain: s.o.Config.Domain, Limits: s.defaultLimits(),
+		Ping: func(ctx context.Context) error { _, err := s.health.store(ctx); return err },
 	})
 	if err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ func (a *API) removeAccount(ctx context.Context, _ *struct{}) (*noOutput, error)
 		return nil, a.fail("delete account", err)
 	}
 	if acct.CatchAll {
-		return nil, problem(http.StatusForbidden, "The catch-all account belongs to the server; delete its messages instead.")
+		return nil, problem(http.StatusForbidden, "The catch-all account is the server's; delete its messages instead.")
 	}
 	if err := a.o.Store.DeleteAccount(ctx, c.Acct); err != nil {
 		return nil, a.fail("delete account", err)

@@ -92,5 +92,6 @@ func (c cursor) in(m mailstore.MailboxID) (cursor, error) {
 
 // acctCheck catches a cursor used with the wrong account, without showing the account's number.
 func acctCheck(id mailstore.AcctID) uint32 {
-	return crc32.Checksum(binary.BigEndian.AppendUint64([]byte("cursor"), uint64(id)), crc32.MakeTable(crc32.Castagnoli))
+	b := binary.BigEndian.AppendUint64([]byte("cursor"), uint64(id))
+	return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))
 }

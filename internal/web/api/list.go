@@ -56,9 +56,9 @@ func (a *API) list(ctx context.Context, in *listInput) (*pageOutput, error) {
 		}
 		to = min(to, mailstore.UID(n)-1)
 	}
-	s := search{Filter: in.Filter, text: in.Text, unseen: in.Unseen, attachments: in.Attachments}
+	s := search{Filter: in.Filter, text: in.Text, unseen: in.Unseen, attachments: in.Attachments, limit: in.Limit}
 	out := Page{Messages: []Summary{}, Cursor: now.String(), Total: m.Exists, Unseen: m.Unseen}
-	found, next, err := a.find(ctx, c, m, from, to, s, in.Limit)
+	found, next, err := a.find(ctx, c.Acct, m.ID, span{from, to}, s)
 	if err != nil {
 		return nil, a.fail("list", err)
 	}
@@ -105,33 +105,31 @@ func (a *API) cursorFor(id mailstore.AcctID, s string, m mailstore.MailboxID) (c
 // span is UIDs from..to of a mailbox.
 type span struct{ from, to mailstore.UID }
 
-// find collects up to limit messages that match, newest first, and returns the
-// UID below which the search goes on (0: nothing is left).
-//
-//rules:allow params one search, all of it
-func (a *API) find(ctx context.Context, c caller, m mailstore.Mailbox, from, to mailstore.UID, s search, limit int) (
+// find collects up to s.limit messages that match, newest first, and returns
+// the UID below which the search goes on (0: nothing is left).
+func (a *API) find(ctx context.Context, id mailstore.AcctID, m mailstore.MailboxID, in span, s search) (
 	[]row, mailstore.UID, error) {
 	var found []row
 	stop := a.o.Now().Add(MaxSearchTime)
-	for scanned := 0; to >= from; {
+	for scanned, to := 0, in.to; to >= in.from; {
 		n := batch
 		if s.empty() {
-			n = min(batch, limit-len(found))
+			n = min(batch, s.limit-len(found))
 		}
-		es, err := a.o.Store.Entries(ctx, c.Acct, m.ID, mailstore.Rows{From: from, To: to, Reverse: true, Limit: n})
+		es, err := a.o.Store.Entries(ctx, id, m, mailstore.Rows{From: in.from, To: to, Reverse: true, Limit: n})
 		if err != nil {
 			return nil, 0, err
 		}
 		if len(es) == 0 {
 			return found, 0, nil
 		}
-		rows, err := a.match(ctx, c.Acct, es, s)
+		rows, err := a.match(ctx, id, es, s)
 		if err != nil {
 			return nil, 0, err
 		}
 		for _, r := range rows {
 			found = append(found, r)
-			if len(found) == limit {
+			if len(found) == s.limit {
 				return found, r.UID, nil
 			}
 		}

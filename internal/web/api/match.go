@@ -11,7 +11,6 @@ import (
 // Filter is what a message must have to be listed or waited for; all that is
 // given must hold.
 type Filter struct {
-	//rules:allow line huma's tags cannot be wrapped
 	To      string `query:"to" maxLength:"500" doc:"Recipient: a whole address, or a part of address or name"`
 	From    string `query:"from" maxLength:"500" doc:"Sender: a whole address, or a part of address or name"`
 	Subject string `query:"subject" maxLength:"500" doc:"Part of the subject, in any case"`
@@ -23,6 +22,7 @@ type search struct {
 	text        string
 	unseen      bool
 	attachments bool
+	limit       int // messages wanted
 }
 
 func (f Filter) empty() bool { return f.To == "" && f.From == "" && f.Subject == "" }

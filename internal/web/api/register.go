@@ -24,8 +24,10 @@ func (a *API) register(h huma.API) {
 	huma.Register(h, add("GET", "/v1/messages/wait", "waitMessage", "Messages",
 		"Wait for a message; mail that is there already counts"), a.wait)
 	huma.Register(h, add("GET", "/v1/messages/{id}", "getMessage", "Messages", "A message, parsed"), a.get)
-	huma.Register(h, add("PATCH", "/v1/messages/{id}", "flagMessage", "Messages", "Change flags of a message"), a.setFlags)
-	huma.Register(h, add("PATCH", "/v1/messages", "flagMessages", "Messages", "Change flags of messages"), a.setFlagsMany)
+	huma.Register(h, add("PATCH", "/v1/messages/{id}", "flagMessage", "Messages",
+		"Change flags of a message"), a.setFlags)
+	huma.Register(h, add("PATCH", "/v1/messages", "flagMessages", "Messages",
+		"Change flags of messages"), a.setFlagsMany)
 	huma.Register(h, add("DELETE", "/v1/messages/{id}", "deleteMessage", "Messages", "Delete a message"), a.remove)
 	huma.Register(h, add("DELETE", "/v1/messages", "deleteMessages", "Messages", "Delete messages"), a.removeMany)
 
@@ -44,7 +46,8 @@ func (a *API) describePlain(o *huma.OpenAPI) {
 		return &huma.Param{Name: name, In: "path", Required: true, Schema: text}
 	}
 	answer := func(kind string, s *huma.Schema) map[string]*huma.Response {
-		return map[string]*huma.Response{"200": {Description: "OK", Content: map[string]*huma.MediaType{kind: {Schema: s}}}}
+		content := map[string]*huma.MediaType{kind: {Schema: s}}
+		return map[string]*huma.Response{"200": {Description: "OK", Content: content}}
 	}
 	o.AddOperation(&huma.Operation{Method: "GET", Path: "/v1/messages/{id}/raw", OperationID: "getRaw",
 		Tags: []string{"Messages"}, Summary: "The message's bytes, exactly as they were sent",
@@ -58,8 +61,8 @@ func (a *API) describePlain(o *huma.OpenAPI) {
 			{Name: "mailbox", In: "query", Schema: &huma.Schema{Type: huma.TypeString, Default: "INBOX"}},
 			{Name: "after", In: "query", Schema: text, Description: "A cursor; now if absent"}},
 		Responses: answer("text/event-stream", text)})
-	o.AddOperation(&huma.Operation{Method: "POST", Path: "/user", OperationID: "createAccount", Tags: []string{"Account"},
-		Summary: "Make an account", Security: []map[string][]string{{}},
+	o.AddOperation(&huma.Operation{Method: "POST", Path: "/user", OperationID: "createAccount",
+		Tags: []string{"Account"}, Summary: "Make an account", Security: []map[string][]string{{}},
 		Description: "What Nodemailer's createTestAccount calls. The answer is always 200; status is success or error.",
 		Responses: answer("application/json",
 			o.Components.Schemas.Schema(reflect.TypeFor[NewUser](), true, "NewUser"))})

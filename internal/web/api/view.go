@@ -73,8 +73,9 @@ func summary(a *API, c caller, mailbox string, r *row) Summary {
 	s := Summary{
 		ID: id, URL: c.base + "/message/" + a.o.Auth.Permalink(c.Acct, c.LinkEpoch, r.Entry.Msg),
 		Mailbox: mailbox, UID: uint32(r.UID), Subject: message.DecodeHeader(env.Subject),
-		From: people(env.From), To: people(env.To), Cc: people(env.Cc), Bcc: people(env.Bcc), ReplyTo: people(env.ReplyTo),
-		Date: env.SentAt.UTC(), Received: r.InternalDate.UTC(), Size: r.Entry.Size, Preview: r.Index.Preview,
+		From: people(env.From), To: people(env.To), Cc: people(env.Cc), Bcc: people(env.Bcc),
+		ReplyTo: people(env.ReplyTo),
+		Date:    env.SentAt.UTC(), Received: r.InternalDate.UTC(), Size: r.Entry.Size, Preview: r.Index.Preview,
 		MessageID: strings.Trim(strings.TrimSpace(env.MessageID), "<>"), ThreadID: r.ThreadID,
 		Seen: r.Flags&mailstore.Seen != 0, Answered: r.Flags&mailstore.Answered != 0,
 		Flagged: r.Flags&mailstore.Flagged != 0, Deleted: r.Flags&mailstore.Deleted != 0,

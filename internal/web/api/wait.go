@@ -33,7 +33,7 @@ func (a *API) wait(ctx context.Context, in *waitInput) (*waitOutput, error) {
 	c := callerOf(ctx)
 	release, ok := a.waits.take(c.Acct)
 	if !ok {
-		return nil, problem(http.StatusTooManyRequests, "This account has 20 requests waiting already; that is the most.")
+		return nil, problem(http.StatusTooManyRequests, "This account has 20 requests waiting, which is the most.")
 	}
 	defer release()
 	a.o.Metrics.Waits.Inc()
