@@ -115,7 +115,7 @@ func TestSnapshotEnds(t *testing.T) {
 	e := newEnv(t, memkv.New(), mailstore.Options{})
 	ctx := context.Background()
 	id := e.account(t, "a@b")
-	rows := 30_000
+	rows := 20_000
 	if testing.Short() {
 		rows = 3000
 	}
@@ -148,7 +148,7 @@ func TestSnapshotEnds(t *testing.T) {
 		})
 	}
 	begun, n := time.Now(), 0
-	for ; n < 5; n++ {
+	for ; n < 3; n++ {
 		f := &follower{e: e, acct: id, box: 1}
 		f.snapshot(t) // checks that rows and counts agree
 	}
