@@ -663,7 +663,9 @@ func TestTimeouts_Drip(t *testing.T) {
 		c := pipe(t, b.options())
 		c.play([][2]string{{"", "220 "}, {hello, "250-"}})
 		start := time.Now()
+		dripped := make(chan struct{})
 		go func() {
+			defer close(dripped)
 			for {
 				if _, err := io.WriteString(c.nc, "x"); err != nil {
 					return
@@ -678,6 +680,7 @@ func TestTimeouts_Drip(t *testing.T) {
 		}
 		c.nc.Close()
 		<-c.done
+		<-dripped
 	})
 }
 
