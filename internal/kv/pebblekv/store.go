@@ -30,8 +30,8 @@ type Options struct {
 	Dir string
 	// CacheBytes is the memory for blocks of the disk's files.
 	CacheBytes int64
-	// MemTableBytes is the memory for writes that are not in files yet; up to
-	// three such tables can be there at once, and as many logs on the disk.
+	// MemTableBytes is the memory for one table of writes that are not in
+	// files yet; up to four can be there at once, and as many logs on the disk.
 	MemTableBytes int
 	// ReserveBytes and ReserveFraction set the free space to keep: the larger
 	// of both holds. Negative: none.
@@ -53,7 +53,10 @@ type Options struct {
 const DefaultCacheBytes = 8 << 20
 
 // Limit: memory for one table of writes that are not in files yet.
-const DefaultMemTableBytes = 8 << 20
+const DefaultMemTableBytes = 4 << 20
+
+// Limit: tables of writes that wait to be written to files; then writers wait.
+const maxMemTables = 4
 
 // Limit: free disk space below which only deletes and the like are let through.
 const DefaultReserveBytes = 256 << 20
