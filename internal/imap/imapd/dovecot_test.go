@@ -1,6 +1,7 @@
 package imapd_test
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eidermail/eider/internal/kv/pebblekv"
 	"github.com/eidermail/eider/internal/mailstore"
 	"github.com/eidermail/eider/test/corpus"
 	"github.com/eidermail/eider/test/harness"
@@ -144,6 +146,77 @@ service imap-login {
 		}
 	}
 	return w.login()
+}
+
+// TestDovecotSpeed times the same commands on both servers, warm, in turn. It
+// is run by hand, with EIDER_DOVECOT_SPEED set to the size of the mailbox.
+func TestDovecotSpeed(t *testing.T) {
+	n, _ := strconv.Atoi(os.Getenv("EIDER_DOVECOT_SPEED"))
+	if n == 0 {
+		return
+	}
+	harness.Need(t, "dovecot")
+	db, err := pebblekv.Open(pebblekv.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, options{limits: mailstore.AccountLimits{Bytes: 1 << 40, Messages: 1 << 30}, limit: 1 << 30, engine: db})
+	clients := []*client{w.login(), dovecot(t)}
+	mail := corpus.Everyday(t)
+	for _, c := range clients {
+		c.conn.SetDeadline(time.Now().Add(20 * time.Minute))
+		start := time.Now()
+		for i := range n {
+			text := crlf(mail[i%len(mail)].Data)
+			if len(text) > 60000 {
+				text = text[:60000]
+			}
+			c.send(fmt.Sprintf("x APPEND INBOX {%d+}\r\n%s\r\n", len(text), text))
+			c.until("x")
+		}
+		t.Logf("APPEND %d: %v", n, time.Since(start))
+		c.ok("SELECT INBOX")
+	}
+	for _, cmd := range []string{"SELECT INBOX", "FETCH 1:* (UID FLAGS)", "FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)",
+		"FETCH 1:* ENVELOPE", "FETCH 1:* BODYSTRUCTURE", "FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (From To Subject Date)])",
+		"FETCH 1:1000 BODY.PEEK[]", "STORE 1:1000 +FLAGS (\\Flagged)", "STORE 1:1000 -FLAGS (\\Flagged)", "STORE 7 +FLAGS (\\Answered)",
+		"STORE 7 -FLAGS (\\Answered)", "SEARCH UNSEEN", "SEARCH SUBJECT zebra", "SEARCH TEXT zebra", "UID SEARCH ALL", "NOOP",
+		"COPY 1:1000 Work", "STATUS INBOX (MESSAGES UNSEEN)"} {
+		var best [2]time.Duration
+		for round := range 4 {
+			for i, c := range clients {
+				if round == 0 && strings.HasPrefix(cmd, "COPY") {
+					c.run("CREATE Work")
+				}
+				start := time.Now()
+				c.send("f " + cmd + "\r\n")
+				c.drain("f ")
+				if d := time.Since(start); round > 0 && (best[i] == 0 || d < best[i]) {
+					best[i] = d
+				}
+			}
+		}
+		t.Logf("%-60s ours %10v theirs %10v  %.2f of theirs' speed", cmd, best[0].Round(10*time.Microsecond),
+			best[1].Round(10*time.Microsecond), float64(best[1])/float64(best[0]))
+	}
+}
+
+// drain reads a response without keeping it.
+func (c *client) drain(tag string) {
+	for {
+		l, err := c.r.ReadSlice('\n')
+		if err != nil && err != bufio.ErrBufferFull {
+			c.t.Fatal(err)
+		}
+		if bytes.HasPrefix(l, []byte(tag)) {
+			return
+		}
+		if i := bytes.LastIndexByte(l, '{'); i >= 0 && bytes.HasSuffix(l, []byte("}\r\n")) {
+			if n, err := strconv.Atoi(string(l[i+1 : len(l)-3])); err == nil {
+				c.r.Discard(n)
+			}
+		}
+	}
 }
 
 // differ asks two servers the same.

@@ -87,6 +87,7 @@ type options struct {
 	tls    *tls.Config
 	limit  int64
 	budget time.Duration
+	engine kv.Store // memory if nil
 }
 
 func newWorld(t testing.TB, o options) *world {
@@ -94,7 +95,10 @@ func newWorld(t testing.TB, o options) *world {
 	if o.limit == 0 {
 		o.limit = 1 << 20
 	}
-	w := &world{t: t, kv: &fallible{Store: memkv.New()}, spool: spool.New(spool.Options{Dir: t.TempDir()})}
+	if o.engine == nil {
+		o.engine = memkv.New()
+	}
+	w := &world{t: t, kv: &fallible{Store: o.engine}, spool: spool.New(spool.Options{Dir: t.TempDir()})}
 	w.now.Store(time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC).Unix())
 	now := func() time.Time { return time.Unix(w.now.Load(), 0).UTC() }
 	b := membus.New()
