@@ -147,3 +147,12 @@ func (s *Site) routes() []route {
 		{"GET /ca.crt", classFile, false, (*Site).ca},
 	}
 }
+// Patterns lists the routes of the pages, for tests that walk them all and for
+// documentation.
+func (s *Site) Patterns() []string {
+	var out []string
+	for _, r := range s.routes() {
+		out = append(out, r.pattern)
+	}
+	return out
+}
