@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,12 +48,30 @@ type running struct {
 	*server.Server
 	stop func()
 	done chan error
-	log  *bytes.Buffer
+	log  *lines
+}
+
+// lines is a log that can be read while it is written.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func start(t *testing.T, o server.Options) *running {
 	t.Helper()
-	r := &running{done: make(chan error, 1), log: &bytes.Buffer{}}
+	r := &running{done: make(chan error, 1), log: &lines{}}
 	if o.KV == nil {
 		o.KV = memkv.New()
 	}
