@@ -73,6 +73,8 @@ const faultUpdates = faultkv.Update
 // engines are the stores that tests run on.
 var engines = map[string]openFunc{
 	"mem": func(tester) kv.Store { return memkv.New() },
+	// Every function runs twice, as it does after a conflict.
+	"rerun": func(tester) kv.Store { return kvtest.Rerun(memkv.Open(memkv.Options{Optimistic: true})) },
 	"pebble": func(t tester) kv.Store {
 		s, err := pebblekv.Open(pebblekv.Options{Dir: "data", FS: vfs.NewMem()})
 		if err != nil {
