@@ -71,7 +71,7 @@ const MaxLinks = 500
 const MaxLinkBytes = 8 << 10
 
 // Limit: bytes of one text that are searched for links.
-const MaxLinkText = 4 << 20
+const MaxLinkText = 1 << 20
 
 // Limit: bytes of one text that are searched for one-time codes.
 const MaxCodeText = 64 << 10

@@ -10,6 +10,7 @@ import (
 type open struct {
 	name string
 	tag  string // its start tag, of a short formatting element
+	wall bool   // see walls
 }
 
 const (
@@ -112,14 +113,10 @@ func (d *document) start(z *html.Tokenizer, t html.Token) {
 func (d *document) element(t html.Token) {
 	name := t.Data
 	if blocks[name] {
-		d.closeSibling("p", walls)
+		d.closeTo("p", nil)
 	}
 	for _, s := range siblings[name] {
-		w := siblingWalls[name]
-		if w == nil {
-			w = walls
-		}
-		d.closeSibling(s, w)
+		d.closeTo(s, siblingWalls[name])
 	}
 	if name == "input" && strings.EqualFold(attr(t, "type"), "hidden") {
 		return
@@ -149,11 +146,17 @@ func (d *document) element(t html.Token) {
 		return
 	}
 	d.body.WriteByte('>')
-	o := open{name: name}
+	o := open{name: name, wall: walls[name]}
 	if formatting[name] && d.body.Len()-at <= maxReopenTag {
 		o.tag = string(d.body.Bytes()[at:])
 	}
+	d.push(o)
+}
+
+// push opens an element whose start tag is written.
+func (d *document) push(o open) {
 	d.stack = append(d.stack, o)
+	d.counts[o.name]++
 }
 
 func attr(t html.Token, name string) string {
@@ -179,7 +182,7 @@ func (d *document) endTag(name string) {
 		}
 		return
 	}
-	w := walls
+	var w map[string]bool
 	if tableTags[name] {
 		w = siblingWalls["tr"]
 	}
@@ -193,14 +196,15 @@ func (d *document) endTag(name string) {
 	}
 }
 
-// closeSibling closes an open element of this name, unless a wall stands before it.
-func (d *document) closeSibling(name string, walls map[string]bool) { d.closeTo(name, walls) }
-
-// closeTo closes the innermost open element of this name and all in it.
-func (d *document) closeTo(name string, walls map[string]bool) {
+// closeTo closes the innermost open element of this name and all in it, unless
+// one of the walls stands before it; nil means those that most elements have.
+func (d *document) closeTo(name string, own map[string]bool) {
+	if d.counts[name] == 0 {
+		return
+	}
 	i := len(d.stack) - 1
 	for i >= 0 && d.stack[i].name != name {
-		if walls[d.stack[i].name] {
+		if o := &d.stack[i]; own == nil && o.wall || own != nil && own[o.name] {
 			return
 		}
 		i--
@@ -230,7 +234,7 @@ func (d *document) reopen() {
 	for _, o := range d.pending {
 		if len(d.stack) < MaxDepth && d.nodes < MaxNodes {
 			d.body.WriteString(o.tag)
-			d.stack = append(d.stack, o)
+			d.push(o)
 			d.nodes++
 		}
 	}
@@ -242,7 +246,10 @@ func (d *document) pop() {
 	n := len(d.stack) - 1
 	name := d.stack[n].name
 	d.stack = d.stack[:n]
-	d.body.WriteString("</" + name + ">")
+	d.counts[name]--
+	d.body.WriteString("</")
+	d.body.WriteString(name)
+	d.body.WriteByte('>')
 	if name == "a" {
 		d.endLink()
 	}

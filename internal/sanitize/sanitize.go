@@ -71,7 +71,7 @@ type Removal struct {
 
 // HTML sanitizes an HTML text, which must be decoded to UTF-8 already.
 func HTML(src []byte, o Options) Result {
-	d := document{options: o, removed: make(map[string]int)}
+	d := document{options: o, removed: make(map[string]int), counts: make(map[string]int)}
 	if len(src) > MaxBytes {
 		src, d.truncated = src[:MaxBytes], true
 	}
@@ -99,7 +99,8 @@ type document struct {
 	styleBytes int
 	body       bytes.Buffer
 	stack      []open
-	pending    []open // formatting elements to open again before the next text
+	counts     map[string]int // open elements by name
+	pending    []open         // formatting elements to open again before the next text
 	nodes      int
 	removed    map[string]int
 	remote     int
