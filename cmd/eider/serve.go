@@ -32,19 +32,13 @@ func (c *serveCmd) Run(p *process, f flags) error {
 	if st.Local || cfg.Origin("data") != "default" {
 		o.ControlDir = cfg.Data
 	}
+	if isTerminal(p.stderr) {
+		o.Banner = p.stderr
+	}
 	s, err := server.New(p.ctx, o)
 	if err != nil {
 		return err
 	}
-	go func() {
-		select {
-		case <-s.Ready():
-			if isTerminal(p.stderr) {
-				s.WriteBanner(p.stderr)
-			}
-		case <-p.ctx.Done():
-		}
-	}()
 	return s.Run(p.ctx)
 }
 

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -34,6 +35,9 @@ type Options struct {
 	Version string
 	// ControlDir is where commands find the server's socket; none if empty.
 	ControlDir string
+	// Banner is a terminal that is told where everything is, the catch-all's
+	// password too, once the server serves; the log is told if it is nil.
+	Banner io.Writer
 }
 
 func (o *Options) fill() {

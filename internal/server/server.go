@@ -148,6 +148,10 @@ func (s *Server) serving() error {
 	}
 	s.health.set(true)
 	close(s.ready)
+	if s.o.Banner != nil {
+		s.WriteBanner(s.o.Banner)
+		return nil
+	}
 	args := []any{"version", s.o.Version, "web", s.WebURL()}
 	for _, b := range s.bound {
 		args = append(args, b.name, reachable(b.l.Addr()))

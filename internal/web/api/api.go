@@ -51,6 +51,7 @@ type API struct {
 	mux     *http.ServeMux
 	waits   slots
 	streams slots
+	texts   slots // searches in texts
 	stop    chan struct{}
 	once    sync.Once
 	origins *http.CrossOriginProtection
@@ -71,7 +72,7 @@ func New(o Options) (*API, error) {
 		o.Now = time.Now
 	}
 	a := &API{o: o, mux: http.NewServeMux(), stop: make(chan struct{}), origins: http.NewCrossOriginProtection()}
-	a.waits.max, a.streams.max = MaxWaits, MaxStreams
+	a.waits.max, a.streams.max, a.texts.max = MaxWaits, MaxStreams, MaxSearches
 	a.register(humago.New(a.mux, describe(o.Version)))
 	a.mux.HandleFunc("GET /v1/messages/{id}/raw", a.raw)
 	a.mux.HandleFunc("GET /v1/messages/{id}/parts/{part}", a.part)

@@ -20,6 +20,9 @@ const MaxWaits = 20
 // Limit: event streams open at once, per account.
 const MaxStreams = 20
 
+// Limit: searches in texts under way at once, per account.
+const MaxSearches = 4
+
 // Limit: messages on one page of a list.
 const MaxPage = 250
 

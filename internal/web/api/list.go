@@ -37,6 +37,13 @@ func (a *API) list(ctx context.Context, in *listInput) (*pageOutput, error) {
 	ctx, cancel := context.WithTimeout(ctx, StoreBudget)
 	defer cancel()
 	c := callerOf(ctx)
+	if in.Text != "" {
+		release, ok := a.texts.take(c.Acct)
+		if !ok {
+			return nil, problem(http.StatusTooManyRequests, "This account has 4 searches under way, which is the most.")
+		}
+		defer release()
+	}
 	m, now, err := a.place(ctx, c.Acct, in.Mailbox)
 	if err != nil {
 		return nil, a.fail("list", err)
