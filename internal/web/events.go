@@ -139,7 +139,7 @@ func (s *Site) events(c *call) error {
 	}
 	p, known := parsePlace(since)
 	if q.Get("poll") != "" {
-		ctx, cancel := context.WithTimeout(c.ctx, StoreBudget)
+		ctx, cancel := context.WithTimeout(c.ctx, s.o.Budget)
 		defer cancel()
 		list, _, err := s.happened(ctx, c, box, p, known)
 		if err != nil {
@@ -175,7 +175,7 @@ func (s *Site) stream(c *call, box mailstore.MailboxID, p place, known bool) err
 	checked := s.o.Now()
 	var recent, last = 0, time.Time{}
 	for {
-		ctx, done := context.WithTimeout(c.ctx, StoreBudget)
+		ctx, done := context.WithTimeout(c.ctx, s.o.Budget)
 		list, next, err := s.happened(ctx, c, box, p, known)
 		done()
 		switch {
@@ -228,7 +228,7 @@ func (s *Site) ended(c *call) bool {
 	if err != nil {
 		return true
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, StoreBudget)
+	ctx, cancel := context.WithTimeout(c.ctx, s.o.Budget)
 	defer cancel()
 	_, err = s.o.Auth.ParseCookie(ctx, k.Value)
 	return errors.Is(err, auth.ErrBadCredentials) || errors.Is(err, auth.ErrNoAccount) || errors.Is(err, auth.ErrDisabled)

@@ -141,7 +141,7 @@ func (s *Site) handle(rt route) http.Handler {
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, MaxForm)
 		if rt.class != classEvents {
-			ctx, cancel := context.WithTimeout(r.Context(), StoreBudget)
+			ctx, cancel := context.WithTimeout(r.Context(), s.o.Budget)
 			defer cancel()
 			c.ctx = ctx
 		}
@@ -161,7 +161,13 @@ func (s *Site) enter(c *call, rt route) error {
 	case classFrame, classImage, classStatic:
 		return nil // cookies do not count here
 	}
-	err := s.identify(c)
+	budget := s.o.Budget
+	if !rt.owner {
+		budget /= 5 // a page for anyone does not wait long to know whom it greets
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, budget)
+	defer cancel()
+	err := s.identify(ctx, c)
 	if rt.owner && c.id == nil {
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/sha256"
@@ -61,12 +62,12 @@ func (s *Site) logOut(c *call) {
 
 // identify reads the cookie. No or a wrong cookie is no error; trouble of the
 // store is.
-func (s *Site) identify(c *call) error {
+func (s *Site) identify(ctx context.Context, c *call) error {
 	k, err := c.r.Cookie(cookieName(c.r))
 	if err != nil || len(k.Value) > 512 {
 		return nil
 	}
-	id, err := s.o.Auth.ParseCookie(c.ctx, k.Value)
+	id, err := s.o.Auth.ParseCookie(ctx, k.Value)
 	switch {
 	case err == nil:
 		c.id = &id

@@ -37,6 +37,8 @@ type Options struct {
 	Now    func() time.Time // time.Now if nil
 	// Ping tells whether the store answers, for /status; nil: an account is looked up.
 	Ping func(context.Context) error
+	// Budget is how long a page waits for the store; StoreBudget if zero.
+	Budget time.Duration
 	// Limits are what an account may hold if it has none of its own.
 	Limits mailstore.AccountLimits
 	// Domain is the part after the @ of addresses here.
@@ -72,6 +74,9 @@ func New(o Options) (*Site, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Budget <= 0 {
+		o.Budget = StoreBudget
 	}
 	if o.ViaProxy == nil {
 		o.ViaProxy = func(*http.Request) bool { return false }
@@ -147,6 +152,7 @@ func (s *Site) routes() []route {
 		{"GET /ca.crt", classFile, false, (*Site).ca},
 	}
 }
+
 // Patterns lists the routes of the pages, for tests that walk them all and for
 // documentation.
 func (s *Site) Patterns() []string {
