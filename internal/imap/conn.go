@@ -85,6 +85,7 @@ func newConn(s *Server, nc net.Conn, info ConnInfo) *conn {
 }
 
 func (c *conn) close() {
+	c.nc.Close() // says goodbye on TLS, also on that of STARTTLS
 	if c.state == selected {
 		c.session.Unselect(netx.Work(c.ctx))
 	}

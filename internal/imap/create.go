@@ -19,7 +19,12 @@ func (c *conn) handleCreate(r *request) error {
 		// RFC 9051 §6.3.4: a separator at the end only declares that there will be children.
 		name = strings.TrimSuffix(name, "/")
 	}
-	return c.session.Create(r.ctx, name, use)
+	m, err := c.session.Create(r.ctx, name, use)
+	if err != nil {
+		return err
+	}
+	r.code, r.text = "MAILBOXID ("+m.ObjectID+")", "CREATE completed" // RFC 8474 §4.1
+	return nil
 }
 
 // createOptions reads (USE (\Sent)).

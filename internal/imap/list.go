@@ -49,7 +49,8 @@ func (c *conn) handleList(r *request) error {
 	return nil
 }
 
-// withSubscribed adds subscribed names that do not exist; their UIDValidity is 0.
+// withSubscribed adds subscribed names that do not exist, and the levels above
+// them, which RECURSIVEMATCH tells; their UIDValidity is 0.
 func (c *conn) withSubscribed(r *request, boxes []Mailbox) ([]Mailbox, error) {
 	names, err := c.session.Subscriptions(r.ctx)
 	if err != nil {
@@ -59,9 +60,19 @@ func (c *conn) withSubscribed(r *request, boxes []Mailbox) ([]Mailbox, error) {
 	for i := range boxes {
 		have[boxes[i].Name] = true
 	}
+	known := len(boxes)
 	for _, n := range names {
 		if !have[n] {
+			have[n] = true
 			boxes = append(boxes, Mailbox{Name: n, Subscribed: true})
+		}
+	}
+	for _, m := range boxes[known:] {
+		for i := range len(m.Name) {
+			if m.Name[i] == '/' && !have[m.Name[:i]] {
+				have[m.Name[:i]] = true
+				boxes = append(boxes, Mailbox{Name: m.Name[:i]})
+			}
 		}
 	}
 	return boxes, nil

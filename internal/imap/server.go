@@ -58,7 +58,6 @@ func (s *Server) Refuse(c net.Conn) {
 // ServeConn serves one connection and closes it. When ctx ends, the command
 // that runs is brought to its end and the client is told goodbye.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn, info ConnInfo) {
-	defer nc.Close()
 	c := newConn(s, nc, info)
 	defer c.close()
 	if t, ok := nc.(*tls.Conn); ok {

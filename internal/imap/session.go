@@ -33,7 +33,7 @@ type Session interface {
 	Status(ctx context.Context, name string, recent bool) (Mailbox, error)
 	// Select opens a mailbox; it becomes the selected one.
 	Select(ctx context.Context, name string, readOnly bool) (Selected, error)
-	Create(ctx context.Context, name, specialUse string) error
+	Create(ctx context.Context, name, specialUse string) (Mailbox, error)
 	Delete(ctx context.Context, name string) error
 	Rename(ctx context.Context, from, to string) error
 	Subscribe(ctx context.Context, name string, on bool) error

@@ -183,7 +183,7 @@ func TestTrackerModel(t *testing.T) {
 			},
 			"vanish": func(t *rapid.T) {
 				if len(list) == 0 {
-					t.Skip()
+					return
 				}
 				n := rapid.SampledFrom(list).Draw(t, "uid")
 				pending = append(pending, n)

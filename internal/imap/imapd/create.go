@@ -13,26 +13,26 @@ var specialUses = map[string]string{
 }
 
 // Create makes a mailbox (RFC 9051 §6.3.4).
-func (s *session) Create(ctx context.Context, name, use string) error {
+func (s *session) Create(ctx context.Context, name, use string) (imap.Mailbox, error) {
 	if use != "" {
 		known, ok := specialUses[use]
 		if !ok {
-			return &imap.Error{Code: "USEATTR", Text: "no mailbox can have that special use"}
+			return imap.Mailbox{}, &imap.Error{Code: "USEATTR", Text: "no mailbox can have that special use"}
 		}
 		use = known
 	}
 	ctx, cancel := s.budget(ctx)
 	defer cancel()
 	if err := s.b.o.Policy.Space(ctx); err != nil {
-		return s.refusal(err)
+		return imap.Mailbox{}, s.refusal(err)
 	}
 	if use != "" {
 		if err := s.freeUse(ctx, use); err != nil {
-			return err
+			return imap.Mailbox{}, err
 		}
 	}
-	_, err := s.store.CreateMailbox(ctx, s.acct(), name, use)
-	return s.refusal(err)
+	m, err := s.store.CreateMailbox(ctx, s.acct(), name, use)
+	return mailbox(&m), s.refusal(err)
 }
 
 // freeUse refuses a special use that another mailbox has: clients would not know which to take.

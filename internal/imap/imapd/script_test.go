@@ -69,7 +69,7 @@ func firstDifference(want, got string) string {
 			b = g[i]
 		}
 		if a != b {
-			return fmt.Sprintf("line %d:\nwant %s\ngot  %s\nall that came:\n%s", i+1, a, b, got)
+			return fmt.Sprintf("line %d, after\n%s\nwant %s\ngot  %s", i+1, strings.Join(g[max(0, i-5):min(i, len(g))], "\n"), a, b)
 		}
 	}
 	return ""
