@@ -19,7 +19,7 @@ type cssCleaner struct {
 
 // css cleans a style sheet or a style attribute.
 func (d *document) css(src string) string {
-	c := cssCleaner{d: d, src: src}
+	c := cssCleaner{d: d, src: strings.ReplaceAll(src, "\x00", "\uFFFD")} // CSS Syntax 3 §3.3
 	c.out.Grow(len(src))
 	for c.i < len(c.src) {
 		c.token()
@@ -403,7 +403,7 @@ func (c *cssCleaner) writeString(s string) {
 	c.out.WriteByte('"')
 	for i := range len(s) {
 		switch b := s[i]; {
-		case b < ' ' || b == '"' || b == '\\' || b == '<' || b == '>' || b == 0x7f:
+		case b < ' ' || b == 0x7f || strings.IndexByte(`"\<>(@`, b) >= 0:
 			c.hex(b)
 		default:
 			c.out.WriteByte(b)
