@@ -28,6 +28,7 @@ func (c *conn) handleIdle(r *request) error {
 		return err
 	}
 	c.enc.Release()
+	c.in.Release()
 
 	stop := make(chan struct{})
 	var wg sync.WaitGroup

@@ -51,6 +51,9 @@ const HoldBytes = 32 << 10
 // Limit: bytes of input buffer that an idle IMAP connection keeps.
 const idleBuffer = 4 << 10
 
+// waitBuffer is what remains of it during IDLE: enough for "DONE".
+const waitBuffer = 64
+
 // Limit: longest IMAP string sent as a quoted string; longer ones are literals.
 const maxQuoted = 1000
 

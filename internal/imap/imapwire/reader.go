@@ -32,6 +32,13 @@ func (r *Reader) Buffered() int { return r.w - r.r }
 // Reset goes on with another source, as after STARTTLS, and drops the buffer.
 func (r *Reader) Reset(src io.Reader) { r.src, r.r, r.w = src, 0, 0 }
 
+// Release gives the buffer back while a long wait is expected.
+func (r *Reader) Release() {
+	if r.r == r.w {
+		r.buf, r.r, r.w = make([]byte, waitBuffer), 0, 0
+	}
+}
+
 // fill reads at least one more byte behind those that are buffered.
 func (r *Reader) fill() error {
 	if r.r > 0 {
