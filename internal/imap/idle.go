@@ -39,6 +39,7 @@ func (c *conn) handleIdle(r *request) error {
 	close(stop)
 	wg.Wait()
 	c.in.Wait = c.beforeRead
+	c.in.Resume()
 	switch {
 	case c.done || c.enc.Err() != nil:
 		return c.enc.Err()

@@ -39,6 +39,15 @@ func (r *Reader) Release() {
 	}
 }
 
+// Resume takes a buffer of full size again after Release.
+func (r *Reader) Resume() {
+	if len(r.buf) < idleBuffer {
+		b := make([]byte, idleBuffer)
+		r.w = copy(b, r.buf[r.r:r.w])
+		r.buf, r.r = b, 0
+	}
+}
+
 // fill reads at least one more byte behind those that are buffered.
 func (r *Reader) fill() error {
 	if r.r > 0 {
