@@ -55,16 +55,16 @@ func BenchmarkIndex(b *testing.B) {
 		})
 	}
 	b.Run("corpus", func(b *testing.B) {
-		all := corpus(b)
+		all := allMail(b)
 		var n int64
 		for _, m := range all {
-			n += int64(len(m.data))
+			n += int64(len(m.Data))
 		}
 		b.SetBytes(n)
 		b.ReportAllocs()
 		for b.Loop() {
 			for _, m := range all {
-				index(m.data)
+				index(m.Data)
 			}
 		}
 	})

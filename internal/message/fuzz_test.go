@@ -116,35 +116,6 @@ func FuzzParseDate(f *testing.F) {
 	})
 }
 
-func FuzzTransfer(f *testing.F) {
-	f.Add("a=\r\n =c3", uint64(1))
-	f.Add("begin 6 x\n#0V%T\n`\nend", uint64(1))
-	f.Fuzz(func(t *testing.T, s string, seed uint64) {
-		for _, enc := range []string{"base64", "quoted-printable", "uuencode"} {
-			want, _ := io.ReadAll(message.DecodeTransfer(enc, strings.NewReader(s)))
-			got, _ := io.ReadAll(message.DecodeTransfer(enc, &cut{s, rand.New(rand.NewPCG(seed, 2))}))
-			if !bytes.Equal(want, got) {
-				t.Fatalf("%s: %q at once, %q in pieces", enc, want, got)
-			}
-		}
-	})
-}
-
-// cut reads in pieces of random size.
-type cut struct {
-	s string
-	r *rand.Rand
-}
-
-func (c *cut) Read(p []byte) (int, error) {
-	if c.s == "" {
-		return 0, io.EOF
-	}
-	n := copy(p[:min(len(p), 1+c.r.IntN(4))], c.s)
-	c.s = c.s[n:]
-	return n, nil
-}
-
 func FuzzExtract(f *testing.F) {
 	f.Add("code 123456 http://a.test/(x) <a href='x:y'>z</a>")
 	f.Fuzz(func(t *testing.T, s string) {

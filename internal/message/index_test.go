@@ -80,19 +80,19 @@ func inPieces(b []byte, r *rand.Rand, most int) *message.Index {
 func TestCorpus(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, m := range corpus(t) {
-		x := message.Parse(m.data)
-		checkIndex(t, m.data, x)
-		if d := cmp.Diff(x, inPieces(m.data, r, 3000)); d != "" {
-			t.Errorf("%s: other writes, other index: %s", m.name, d)
+	for _, m := range allMail(t) {
+		x := message.Parse(m.Data)
+		checkIndex(t, m.Data, x)
+		if d := cmp.Diff(x, inPieces(m.Data, r, 3000)); d != "" {
+			t.Errorf("%s: other writes, other index: %s", m.Name, d)
 		}
-		if len(m.data) < 20_000 {
-			if d := cmp.Diff(x, inPieces(m.data, r, 7)); d != "" {
-				t.Errorf("%s: small writes, other index: %s", m.name, d)
+		if len(m.Data) < 20_000 {
+			if d := cmp.Diff(x, inPieces(m.Data, r, 7)); d != "" {
+				t.Errorf("%s: small writes, other index: %s", m.Name, d)
 			}
 		}
 		if t.Failed() {
-			t.Fatal(m.name)
+			t.Fatal(m.Name)
 		}
 	}
 }

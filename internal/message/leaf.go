@@ -1,6 +1,10 @@
 package message
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/eidermail/eider/internal/message/transfer"
+)
 
 // leaf takes the body of the open leaf part as it streams by: it counts what
 // decoding would give, collects the preview and finds references to Content-IDs.
@@ -9,8 +13,8 @@ type leaf struct {
 	file    bool
 	base64  bool
 	count   int64 // decoded bytes, where they are not counted by b64
-	b64     base64Counter
-	dec     transferDecoder
+	b64     transfer.Base64Counter
+	dec     transfer.Decoder
 	held    []byte // a line end that may belong to the boundary
 	buf     []byte
 	cids    bool
@@ -30,8 +34,8 @@ func (l *leaf) begin(x *Indexer, p *Part, inside, nested bool) {
 		return
 	}
 	l.part = p
-	l.count, l.b64, l.held = 0, base64Counter{}, l.held[:0]
-	l.dec = newDecoder(p.Encoding)
+	l.count, l.b64, l.held = 0, transfer.Base64Counter{}, l.held[:0]
+	l.dec = transfer.New(p.Encoding)
 	l.base64 = p.Encoding == "base64"
 	if l.text {
 		l.preview.begin(p)
@@ -43,7 +47,7 @@ func (l *leaf) begin(x *Indexer, p *Part, inside, nested bool) {
 // which is its text if there are no parts.
 func (l *leaf) preamble(p *Part) {
 	l.part, l.file, l.cids, l.text = p, false, false, true
-	l.dec, l.base64 = newDecoder(p.Encoding), p.Encoding == "base64"
+	l.dec, l.base64 = transfer.New(p.Encoding), p.Encoding == "base64"
 	l.preview.begin(&Part{Type: "text", Subtype: "plain"})
 }
 
@@ -56,9 +60,9 @@ func (l *leaf) feed(x *Indexer, p []byte) {
 			l.decoded(x, p)
 		}
 	case l.base64:
-		l.b64.add(p)
+		l.b64.Add(p)
 		if l.text || l.cids {
-			l.buf = l.dec.decode(l.buf[:0], p)
+			l.buf = l.dec.Decode(l.buf[:0], p)
 			l.decoded(x, l.buf)
 		}
 	default:
@@ -83,13 +87,13 @@ func (l *leaf) lines(x *Indexer, p []byte) {
 		n--
 	}
 	l.held = append(l.held, p[n:]...)
-	l.buf = l.dec.decode(l.buf[:0], p[:n])
+	l.buf = l.dec.Decode(l.buf[:0], p[:n])
 	l.decoded(x, l.buf)
 }
 
 func (l *leaf) release(x *Indexer) {
 	if len(l.held) > 0 {
-		l.buf = l.dec.decode(l.buf[:0], l.held)
+		l.buf = l.dec.Decode(l.buf[:0], l.held)
 		l.held = l.held[:0]
 		l.decoded(x, l.buf)
 	}
@@ -116,7 +120,7 @@ func (l *leaf) end(x *Indexer, stripped bool) {
 			l.release(x)
 		}
 		l.held = l.held[:0]
-		l.buf = l.dec.flush(l.buf[:0])
+		l.buf = l.dec.Flush(l.buf[:0])
 		l.decoded(x, l.buf)
 	}
 	x.cids.end()
@@ -127,7 +131,7 @@ func (l *leaf) end(x *Indexer, stripped bool) {
 		case l.dec == nil:
 			size = l.part.Body.Len()
 		case l.base64:
-			size = l.b64.size()
+			size = l.b64.Size()
 		}
 		if x.sizes == nil {
 			x.sizes = make(map[*Part]int64)

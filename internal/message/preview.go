@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"golang.org/x/text/encoding"
+
+	"github.com/eidermail/eider/internal/message/charset"
 )
 
 // previewRaw is how much of a text in a charset whose bytes cannot be read as
@@ -14,14 +16,14 @@ const previewRaw = 4 * MaxPreviewSource
 
 // preview collects the start of the first text that has one.
 type preview struct {
-	best    string
-	open    bool
-	html    bool
-	label   string
-	charset encoding.Encoding
-	late    bool // strip HTML after decoding the charset
-	strip   stripper
-	buf     []byte
+	best  string
+	open  bool
+	html  bool
+	label string
+	enc   encoding.Encoding
+	late  bool // strip HTML after decoding the charset
+	strip stripper
+	buf   []byte
 }
 
 // wants: the first body text that is not empty gives the preview.
@@ -33,8 +35,8 @@ func (v *preview) begin(p *Part) {
 	v.open, v.buf = true, v.buf[:0]
 	v.html = p.Subtype == "html"
 	v.label = ParamValue(p.Params, "charset")
-	v.charset = charsetOf(v.label)
-	v.late = !asciiBased(v.charset)
+	v.enc = charset.Find(v.label)
+	v.late = !charset.ASCIIBased(v.enc)
 	v.strip = stripper{}
 }
 

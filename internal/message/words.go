@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/eidermail/eider/internal/message/transfer"
 )
 
 // DecodeHeader turns an unstructured header value, or a display name, into
@@ -93,8 +95,8 @@ func (r *wordRun) add(out *strings.Builder, w word) {
 	}
 	r.open, r.charset = true, w.charset
 	if w.base64 {
-		d := base64Decoder{}
-		r.bytes = d.flush(d.decode(r.bytes, []byte(w.text)))
+		d := transfer.Base64{}
+		r.bytes = d.Flush(d.Decode(r.bytes, []byte(w.text)))
 		return
 	}
 	for i := 0; i < len(w.text); i++ { // RFC 2047 §4.2

@@ -143,9 +143,9 @@ var cellAttrs = map[string]rule{"background": image, "colspan": plain, "rowspan"
 var disabled = set("input", "textarea", "select", "button", "option", "optgroup")
 
 // breakout tags end foreign content where they stand (HTML §13.2.6.5).
-var breakout = set("b", "big", "blockquote", "body", "br", "center", "code", "dd", "div", "dl", "dt", "em",
-	"embed", "h1", "h2", "h3", "h4", "h5", "h6", "head", "hr", "i", "img", "li", "listing", "menu", "meta", "nobr", "ol", "p", "pre",
-	"ruby", "s", "small", "span", "strong", "strike", "sub", "sup", "table", "tt", "u", "ul", "var")
+var breakout = set("b", "big", "blockquote", "body", "br", "center", "code", "dd", "div", "dl", "dt", "em", "embed",
+	"h1", "h2", "h3", "h4", "h5", "h6", "head", "hr", "i", "img", "li", "listing", "menu", "meta", "nobr", "ol", "p",
+	"pre", "ruby", "s", "small", "span", "strong", "strike", "sub", "sup", "table", "tt", "u", "ul", "var")
 
 // integration points are places in foreign content where HTML may stand.
 var integration = set("foreignobject", "desc", "title", "annotation-xml", "mi", "mo", "mn", "ms", "mtext")

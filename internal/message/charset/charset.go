@@ -1,4 +1,6 @@
-package message
+// Package charset turns texts in the charsets of mail into valid UTF-8. A charset
+// that is unknown or wrong is guessed, never refused; nothing fails.
+package charset
 
 import (
 	"bufio"
@@ -43,9 +45,9 @@ var charsetAlias = map[string]encoding.Encoding{
 	"ansi_x3.110-1983":  charmap.ISO8859_1,
 }
 
-// charsetOf finds a charset by the name a sender gave it; nil if it is not
+// Find finds a charset by the name a sender gave it; nil if it is not
 // known or is ASCII, where guessing is better than following.
-func charsetOf(label string) encoding.Encoding {
+func Find(label string) encoding.Encoding {
 	label = strings.ToLower(strings.Trim(strings.TrimSpace(label), `"'`))
 	switch label {
 	case "", "us-ascii", "ascii", "ansi_x3.4-1968", "unknown-8bit", "x-unknown", "8bit", "binary", "default":
@@ -78,8 +80,8 @@ func charsetOf(label string) encoding.Encoding {
 	return nil
 }
 
-// asciiBased says whether a charset's bytes below 0x80 are always ASCII.
-func asciiBased(e encoding.Encoding) bool {
+// ASCIIBased says whether a charset's bytes below 0x80 are always ASCII.
+func ASCIIBased(e encoding.Encoding) bool {
 	if e == nil || e == unicode.UTF8 {
 		return true
 	}
@@ -93,7 +95,7 @@ func asciiBased(e encoding.Encoding) bool {
 // or ASCII with the eighth bit set, is taken as UTF-8 if it is that, else as
 // windows-1252, which has a character for every byte.
 func ToUTF8(charset string, b []byte) string {
-	e := charsetOf(charset)
+	e := Find(charset)
 	if e == nil || e == unicode.UTF8 {
 		if utf8.Valid(b) {
 			return string(b)
@@ -110,41 +112,31 @@ func ToUTF8(charset string, b []byte) string {
 	return strings.ToValidUTF8(string(out), "\uFFFD")
 }
 
-// charsetPeek is how much of a text without a known charset is looked at to guess it.
-const charsetPeek = 16 << 10
+// peekSize is how much of a text without a known charset is looked at to guess it.
+const peekSize = 16 << 10
 
-// TextReader returns the text of a leaf part as valid UTF-8: r is its body as
-// it lies in the message. The charset is the one declared, for HTML also in a
-// meta element; without one that is known it is guessed as in ToUTF8.
-func TextReader(p *Part, r io.Reader) io.Reader {
-	r = DecodeTransfer(p.Encoding, r)
-	label := ParamValue(p.Params, "charset")
-	e := charsetOf(label)
+// NewReader returns r as valid UTF-8. The charset is the one named; for HTML
+// without a name the one of a meta element; without any that is known it is
+// guessed as in ToUTF8.
+func NewReader(label string, html bool, r io.Reader) io.Reader {
+	e := Find(label)
 	if e == nil {
-		br := bufio.NewReaderSize(r, charsetPeek)
-		head, _ := br.Peek(charsetPeek) // an error comes again on Read
-		if p.Subtype == "html" && label == "" {
-			e = charsetOf(metaCharset(head))
+		br := bufio.NewReaderSize(r, peekSize)
+		head, _ := br.Peek(peekSize) // an error comes again on Read
+		if html && label == "" {
+			e = Find(metaCharset(head))
 		}
-		if e == nil || !asciiBased(e) {
+		if e == nil || !ASCIIBased(e) {
 			e = guess(head)
 		}
 		r = br
 	}
-	return transform.NewReader(r, decoderOf(e))
-}
-
-// decoderOf returns a transformer to valid UTF-8 that never fails.
-func decoderOf(e encoding.Encoding) transform.Transformer {
-	if e == unicode.UTF8 {
-		return unicode.UTF8.NewDecoder()
-	}
-	return e.NewDecoder()
+	return transform.NewReader(r, e.NewDecoder())
 }
 
 // guess tells UTF-8 from everything else.
 func guess(head []byte) encoding.Encoding {
-	if len(head) == charsetPeek { // the cut may have gone through a character
+	if len(head) == peekSize { // the cut may have gone through a character
 		for i := 1; i < utf8.UTFMax; i++ {
 			if c := head[len(head)-i]; utf8.RuneStart(c) {
 				if c >= utf8.RuneSelf {

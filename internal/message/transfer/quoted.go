@@ -1,4 +1,4 @@
-package message
+package transfer
 
 import "bytes"
 
@@ -19,16 +19,17 @@ const (
 	qpHex // after "=" and one hex digit
 )
 
-// quotedDecoder decodes quoted-printable (RFC 2045 §6.7): white space at the
+// Quoted decodes quoted-printable (RFC 2045 §6.7): white space at the
 // end of a line is dropped, soft line breaks are joined even with white space
 // after the "=", a bad escape stays as it stands.
-type quotedDecoder struct {
+type Quoted struct {
 	state qpState
 	first byte // the first digit in state qpHex
 	hold  []byte
 }
 
-func (d *quotedDecoder) decode(dst, src []byte) []byte {
+// Decode implements Decoder.
+func (d *Quoted) Decode(dst, src []byte) []byte {
 	lf := -1 // the next line feed, looked for once
 	for i := 0; i < len(src); {
 		if d.state != qpText {
@@ -59,7 +60,7 @@ func (d *quotedDecoder) decode(dst, src []byte) []byte {
 
 // line writes the rest of a line without escapes, but the white space at its
 // end, which is held back where the end of the line has not come.
-func (d *quotedDecoder) line(dst, line []byte, ended bool) []byte {
+func (d *Quoted) line(dst, line []byte, ended bool) []byte {
 	body := bytes.TrimSuffix(line, []byte("\r"))
 	cr := len(body) < len(line)
 	n := len(body)
@@ -88,7 +89,7 @@ func (d *quotedDecoder) line(dst, line []byte, ended bool) []byte {
 
 // step takes one byte in any state but qpText. It says whether b is used up;
 // if not, b is to be looked at again in the new state.
-func (d *quotedDecoder) step(dst []byte, b byte) ([]byte, bool) {
+func (d *Quoted) step(dst []byte, b byte) ([]byte, bool) {
 	space := b == ' ' || b == '\t'
 	switch d.state {
 	case qpSpace, qpEqualSpace:
@@ -131,7 +132,7 @@ func (d *quotedDecoder) step(dst []byte, b byte) ([]byte, bool) {
 	}
 }
 
-func (d *quotedDecoder) stepSpace(dst []byte, b byte) ([]byte, bool) {
+func (d *Quoted) stepSpace(dst []byte, b byte) ([]byte, bool) {
 	equal := d.state == qpEqualSpace
 	switch b {
 	case ' ', '\t':
@@ -160,19 +161,19 @@ func (d *quotedDecoder) stepSpace(dst []byte, b byte) ([]byte, bool) {
 }
 
 // end goes back to plain text and forgets what was held.
-func (d *quotedDecoder) end(dst []byte) []byte {
+func (d *Quoted) end(dst []byte) []byte {
 	d.state, d.hold = qpText, d.hold[:0]
 	return dst
 }
 
 // release goes back to plain text and writes what was held.
-func (d *quotedDecoder) release(dst []byte) []byte {
+func (d *Quoted) release(dst []byte) []byte {
 	dst = append(dst, d.hold...)
 	return d.end(dst)
 }
 
-// flush: the end of the body is the end of a line.
-func (d *quotedDecoder) flush(dst []byte) []byte {
+// Flush implements Decoder: the end of the body is the end of a line.
+func (d *Quoted) Flush(dst []byte) []byte {
 	switch d.state {
 	case qpSpaceCR:
 		dst = append(dst, '\r')

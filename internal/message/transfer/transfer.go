@@ -1,4 +1,8 @@
-package message
+// Package transfer undoes the transfer encodings of mail (RFC 2045 §6): base64,
+// quoted-printable and uuencode, piece by piece. It accepts anything, never
+// fails and never panics: what cannot be decoded is skipped or kept as it is.
+// However the input is cut into pieces, the output is the same.
+package transfer
 
 import (
 	"bytes"
@@ -6,50 +10,48 @@ import (
 	"strings"
 )
 
-// transferDecoder undoes a transfer encoding piece by piece. It accepts
-// anything: what cannot be decoded is skipped or kept as it is.
-type transferDecoder interface {
-	// decode appends the decoded form of src to dst.
-	decode(dst, src []byte) []byte
-	// flush appends what was held back, at the end of the body.
-	flush(dst []byte) []byte
+// Decoder undoes a transfer encoding piece by piece.
+type Decoder interface {
+	// Decode appends the decoded form of src to dst.
+	Decode(dst, src []byte) []byte
+	// Flush appends what was held back, at the end of the body.
+	Flush(dst []byte) []byte
 }
 
-// newDecoder returns the decoder of a transfer encoding, nil for those that
-// leave the bytes as they are (RFC 2045 §6).
-func newDecoder(encoding string) transferDecoder {
+// New returns the decoder of a transfer encoding, nil for those that leave the
+// bytes as they are.
+func New(encoding string) Decoder {
 	switch strings.ToLower(strings.TrimSpace(encoding)) {
 	case "base64":
-		return &base64Decoder{}
+		return &Base64{}
 	case "quoted-printable":
-		return &quotedDecoder{}
+		return &Quoted{}
 	case "x-uuencode", "uuencode", "x-uue", "uue":
 		return &uuDecoder{}
 	}
 	return nil
 }
 
-// DecodeTransfer returns a reader of r without its Content-Transfer-Encoding
-// (RFC 2045 §6). It fails only where r fails: garbage in base64 is skipped,
-// missing padding is no matter, bad quoted-printable stays as it stands.
-func DecodeTransfer(encoding string, r io.Reader) io.Reader {
-	d := newDecoder(encoding)
+// NewReader returns a reader of r without its transfer encoding. It fails only
+// where r fails.
+func NewReader(encoding string, r io.Reader) io.Reader {
+	d := New(encoding)
 	if d == nil {
 		return r
 	}
-	return &transferReader{r: r, d: d}
+	return &reader{r: r, d: d}
 }
 
-type transferReader struct {
+type reader struct {
 	r   io.Reader
-	d   transferDecoder
+	d   Decoder
 	in  [8 << 10]byte
 	buf []byte
 	out []byte
 	err error
 }
 
-func (t *transferReader) Read(p []byte) (int, error) {
+func (t *reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -58,11 +60,11 @@ func (t *transferReader) Read(p []byte) (int, error) {
 			return 0, t.err
 		}
 		n, err := t.r.Read(t.in[:])
-		t.buf = t.d.decode(t.buf[:0], t.in[:n])
+		t.buf = t.d.Decode(t.buf[:0], t.in[:n])
 		if err != nil {
 			t.err = err
 			if err == io.EOF {
-				t.buf = t.d.flush(t.buf)
+				t.buf = t.d.Flush(t.buf)
 			}
 		}
 		t.out = t.buf
@@ -100,15 +102,16 @@ var b64Counts = func() (t [256]byte) {
 	return t
 }()
 
-// base64Decoder decodes base64 (RFC 2045 §6.8). Bytes outside the alphabet are
+// Base64 decodes base64 (RFC 2045 §6.8). Bytes outside the alphabet are
 // skipped, '=' ends a quantum, and what follows it is decoded again: so the
 // joined output of several encoders is read whole.
-type base64Decoder struct {
+type Base64 struct {
 	acc uint32
 	n   int // sextets in acc
 }
 
-func (d *base64Decoder) decode(dst, src []byte) []byte {
+// Decode implements Decoder.
+func (d *Base64) Decode(dst, src []byte) []byte {
 	for len(src) > 0 {
 		if d.n == 0 {
 			i := 0
@@ -134,13 +137,14 @@ func (d *base64Decoder) decode(dst, src []byte) []byte {
 				d.n, d.acc = 0, 0
 			}
 		case v == b64Pad:
-			dst = d.flush(dst)
+			dst = d.Flush(dst)
 		}
 	}
 	return dst
 }
 
-func (d *base64Decoder) flush(dst []byte) []byte {
+// Flush implements Decoder.
+func (d *Base64) Flush(dst []byte) []byte {
 	switch d.n {
 	case 2:
 		dst = append(dst, byte(d.acc>>4))
@@ -151,13 +155,14 @@ func (d *base64Decoder) flush(dst []byte) []byte {
 	return dst
 }
 
-// base64Counter tells how much base64Decoder would write, without writing.
-type base64Counter struct {
+// Base64Counter tells how much Base64 would write, without writing.
+type Base64Counter struct {
 	sextets int64
 	total   int64
 }
 
-func (c *base64Counter) add(p []byte) {
+// Add counts the next bytes.
+func (c *Base64Counter) Add(p []byte) {
 	for {
 		i := bytes.IndexByte(p, '=')
 		if i < 0 {
@@ -171,7 +176,8 @@ func (c *base64Counter) add(p []byte) {
 	}
 }
 
-func (c *base64Counter) size() int64 { return c.total + c.sextets*3/4 }
+// Size is what the decoder would have written at the end.
+func (c *Base64Counter) Size() int64 { return c.total + c.sextets*3/4 }
 
 func countBase64(p []byte) int64 {
 	var a, b, c, d int
@@ -198,7 +204,7 @@ type uuDecoder struct {
 	ended bool
 }
 
-func (d *uuDecoder) decode(dst, src []byte) []byte {
+func (d *uuDecoder) Decode(dst, src []byte) []byte {
 	for len(src) > 0 && !d.ended {
 		i := bytes.IndexByte(src, '\n')
 		piece := src
@@ -214,12 +220,12 @@ func (d *uuDecoder) decode(dst, src []byte) []byte {
 			break
 		}
 		src = src[i+1:]
-		dst = d.flush(dst)
+		dst = d.Flush(dst)
 	}
 	return dst
 }
 
-func (d *uuDecoder) flush(dst []byte) []byte {
+func (d *uuDecoder) Flush(dst []byte) []byte {
 	line := bytes.TrimRight(d.line, "\r")
 	d.line = d.line[:0]
 	if d.ended || len(line) == 0 {

@@ -1,4 +1,4 @@
-package message
+package charset
 
 import (
 	"unicode/utf16"
@@ -58,7 +58,7 @@ func (d *utf7Decoder) next(b byte) [2]rune {
 		}
 		return [2]rune{rune(b), -1}
 	}
-	if v := b64Value[b]; v < 64 {
+	if v := sextet(b); v >= 0 {
 		d.empty = false
 		d.acc = d.acc<<6 | uint32(v)
 		if d.bits += 6; d.bits < 16 {
@@ -105,4 +105,21 @@ func (d *utf7Decoder) unit(u rune) [2]rune {
 		return [2]rune{utf8.RuneError, u}
 	}
 	return [2]rune{u, -1}
+}
+
+// sextet is the value of a byte of base64, -1 if it is none.
+func sextet(b byte) int {
+	switch {
+	case b >= 'A' && b <= 'Z':
+		return int(b - 'A')
+	case b >= 'a' && b <= 'z':
+		return int(b-'a') + 26
+	case b >= '0' && b <= '9':
+		return int(b-'0') + 52
+	case b == '+':
+		return 62
+	case b == '/':
+		return 63
+	}
+	return -1
 }
