@@ -28,7 +28,8 @@ const MaxToldSingly = 10
 
 const (
 	pingEvery   = 15 * time.Second       // a quiet stream shows that it lives
-	burstPause  = 300 * time.Millisecond // while mail pours in, tell it in rounds
+	busyPause   = 50 * time.Millisecond  // while mail comes fast, tell it in rounds
+	burstPause  = 300 * time.Millisecond // while it pours in, in longer ones
 	writeWithin = 10 * time.Second       // a reader slower than that reconnects
 	checkEvery  = time.Minute            // the session may have ended meanwhile
 )
@@ -173,7 +174,7 @@ func (s *Site) stream(c *call, box mailstore.MailboxID, p place, known bool) err
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
 	checked := s.o.Now()
-	var recent, last = 0, time.Time{}
+	var pace flow
 	for {
 		ctx, done := context.WithTimeout(c.ctx, s.o.Budget)
 		list, next, err := s.happened(ctx, c, box, p, known)
@@ -189,18 +190,9 @@ func (s *Site) stream(c *call, box mailstore.MailboxID, p place, known bool) err
 			if out.send(e) != nil {
 				return nil
 			}
-			if e.Type == "new" || e.Type == "burst" {
-				recent++
-			}
 		}
-		// While mail pours in, wait a little and tell it in rounds.
-		if now := time.Now(); recent >= MaxToldSingly {
-			if pause(c.ctx, burstPause) {
-				return nil
-			}
-			recent, last = 0, now
-		} else if now.Sub(last) > burstPause {
-			recent, last = 0, now
+		if wait := pace.after(list, time.Now()); wait > 0 && pause(c.ctx, wait) {
+			return nil
 		}
 		select {
 		case <-c.ctx.Done():
@@ -220,6 +212,30 @@ func (s *Site) stream(c *call, box mailstore.MailboxID, p place, known bool) err
 			}
 		}
 	}
+}
+
+// flow finds out whether mail comes so fast that a page is better told in rounds.
+type flow struct {
+	since time.Time
+	came  int
+}
+
+func (f *flow) after(list []event, now time.Time) time.Duration {
+	if now.Sub(f.since) > burstPause {
+		f.since, f.came = now, 0
+	}
+	for _, e := range list {
+		switch e.Type {
+		case "burst":
+			return burstPause
+		case "new":
+			f.came++
+		}
+	}
+	if f.came >= MaxToldSingly {
+		return busyPause
+	}
+	return 0
 }
 
 // ended tells that the session does not hold any more.

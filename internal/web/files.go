@@ -189,5 +189,6 @@ func disposition(name string) string {
 		}
 		return r
 	}, name)
-	return `attachment; filename="` + ascii + `"; filename*=UTF-8''` + strings.ReplaceAll(url.QueryEscape(name), "+", "%20")
+	return `attachment; filename="` + ascii + `"; filename*=UTF-8''` +
+		strings.ReplaceAll(url.QueryEscape(name), "+", "%20")
 }

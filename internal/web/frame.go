@@ -38,7 +38,8 @@ func (s *Site) openFrame(c *call) (m *mail, images bool, err error) {
 		return nil, false, errNoMessage
 	}
 	if !s.o.Auth.Verify("frame", link+"~"+opts, mac) {
-		return nil, false, &refusal{code: http.StatusGone, title: "Preview expired", text: "Reload the page to see the message again."}
+		return nil, false, &refusal{code: http.StatusGone, title: "Preview expired",
+			text: "Reload the page to see the message again."}
 	}
 	m, err = s.openLink(c, link)
 	return m, opts == "i", err
@@ -79,8 +80,7 @@ func (s *Site) frame(c *call) error {
 		return err
 	}
 	if images {
-		h := c.w.Header()
-		h.Set("Content-Security-Policy", strings.Replace(cspFrame, "img-src 'self' data:", "img-src 'self' data: https: http:", 1))
+		c.w.Header().Set("Content-Security-Policy", cspFrameImages)
 	}
 	clean := s.clean(m, page, "/f/"+c.r.PathValue("token")+"/cid/", images)
 	_, err = c.w.Write(clean.html)

@@ -29,8 +29,13 @@ const (
 
 const (
 	cspClosed = "default-src 'none'; sandbox"
-	cspFrame  = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src 'self' data:; " +
-		"style-src 'unsafe-inline'; font-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+
+	cspFrameHead = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src 'self' data:"
+	cspFrameTail = "; style-src 'unsafe-inline'; font-src data:; form-action 'none'; base-uri 'none'; " +
+		"frame-ancestors 'self'"
+	cspFrame     = cspFrameHead + cspFrameTail
+	// cspFrameImages lets the reader's own browser fetch images, when asked to.
+	cspFrameImages = cspFrameHead + " https: http:" + cspFrameTail
 )
 
 // cspApp is the policy of our own pages. The one Trusted Types policy, frag,

@@ -126,7 +126,8 @@ func (s *Site) status(c *call) error {
 		v.Checks = append(v.Checks, ui.Check{Name: name, Text: good, OK: ok})
 	}
 	add("Pages", "you are reading one", "", true)
-	add("Mail store", "answered in "+milliseconds(took), "does not answer; mail waits or is refused for a while", err == nil)
+	add("Mail store", "answered in "+milliseconds(took), "does not answer; mail waits or is refused for a while",
+		err == nil)
 	add("New mail", "is accepted", "is refused: the disk is nearly full", s.o.Policy.Space(c.ctx) == nil)
 	code := http.StatusOK
 	if !v.OK {
@@ -162,7 +163,8 @@ func (s *Site) static(c *call) error {
 
 // robots keeps crawlers from mail. The pages say so themselves, too.
 func (s *Site) robots(c *call) error {
-	_, err := c.w.Write([]byte("User-agent: *\nDisallow: /message\nDisallow: /attachment\nDisallow: /f/\nDisallow: /account\n"))
+	_, err := c.w.Write([]byte("User-agent: *\nDisallow: /message\nDisallow: /attachment\nDisallow: /f/\n" +
+		"Disallow: /account\n"))
 	return ignore(err)
 }
 

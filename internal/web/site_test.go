@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -237,25 +236,3 @@ const richMail = "From: =?utf-8?q?Bj=C3=B6rk?= <b@example.com>\r\nTo: Ada <ada@e
 	"--r\r\nContent-Type: image/png\r\nContent-ID: <logo@x>\r\nContent-Transfer-Encoding: base64\r\n\r\n" + png + "\r\n" +
 	"--r--\r\n--m\r\nContent-Type: text/html; name=\"../../evil.html\"\r\nContent-Transfer-Encoding: base64\r\n" +
 	"Content-Disposition: attachment; filename=\"../../evil.html\"\r\n\r\nPHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==\r\n--m--\r\n"
-
-// TestDevServer is for looking at the pages while working on them:
-// EIDER_WEB_DEV=127.0.0.1:8025 go test -run TestDevServer -timeout 0 ./internal/web
-func TestDevServer(t *testing.T) {
-	addr := os.Getenv("EIDER_WEB_DEV")
-	if addr == "" {
-		t.Skip("EIDER_WEB_DEV is not set")
-	}
-	r := newRig(t, setup{edit: func(o *web.Options) { o.CA = []byte("-----BEGIN CERTIFICATE-----\n") }})
-	mux := http.NewServeMux()
-	mux.Handle("/", r.site)
-	// What SMTP does, for scripts: the body is put into the account of that address.
-	mux.HandleFunc("POST /deposit/{to}", func(w http.ResponseWriter, q *http.Request) {
-		id, err := r.store.Lookup(q.Context(), q.PathValue("to"))
-		if err != nil {
-			id = r.catch.Acct
-		}
-		raw, _ := io.ReadAll(q.Body)
-		io.WriteString(w, r.link(r.deposit(id, string(raw))))
-	})
-	t.Fatal(http.ListenAndServe(addr, mux))
-}

@@ -77,7 +77,8 @@ func snippets(e advert.Endpoints, user, pass string) []ui.Snippet {
 }
 
 func nodemailer(v sender, e advert.Endpoints) ui.Snippet {
-	return ui.Snippet{ID: "node", Name: "Nodemailer", File: "mailer.js", Text: fmt.Sprintf(`const nodemailer = require('nodemailer')
+	return ui.Snippet{ID: "node", Name: "Nodemailer", File: "mailer.js", Text: fmt.Sprintf(
+		`const nodemailer = require('nodemailer')
 
 const transport = nodemailer.createTransport({
   host: %s,
@@ -85,7 +86,8 @@ const transport = nodemailer.createTransport({
   secure: %t,
   auth: { user: %s, pass: %s }
 })`, single(v.host), v.port, v.tls, single(v.user), single(v.pass)),
-		Hint: "Or let Nodemailer make its own account: run with ETHEREAL_API=" + e.Web + " and call createTestAccount()."}
+		Hint: "Or let Nodemailer make its own account: run with ETHEREAL_API=" + e.Web +
+			" and call createTestAccount()."}
 }
 
 func python(v sender) []ui.Snippet {
@@ -112,7 +114,8 @@ EMAIL_HOST_USER = %s
 EMAIL_HOST_PASSWORD = %s
 EMAIL_USE_TLS = %s
 EMAIL_USE_SSL = %s`, double(v.host), v.port, double(v.user), double(v.pass), truth(v.starttls, "True", "False"),
-			truth(v.tls, "True", "False")), Hint: "Django's TLS means STARTTLS and its SSL means TLS from the start; never set both."},
+			truth(v.tls, "True", "False")),
+			Hint: "Django's TLS means STARTTLS and its SSL means TLS from the start; never set both."},
 	}
 }
 
@@ -179,7 +182,8 @@ func property(s string) string { return strings.NewReplacer(`\`, `\\`, "\n", `\n
 func golang(v sender) ui.Snippet {
 	hint := ""
 	if !v.secure() && !loopback(v.host) {
-		hint = "net/smtp sends a password in clear to localhost only: leave the auth out (nil) where this server trusts you."
+		hint = "net/smtp sends a password in clear to localhost only: " +
+			"leave the auth out (nil) where this server trusts you."
 	}
 	if v.tls {
 		hint = "net/smtp speaks no TLS from the first byte by itself: dial with crypto/tls and use smtp.NewClient."

@@ -4,7 +4,7 @@
 import { $, $$, copy, dress, frag, toast } from './dom.js';
 import { keys } from './keys.js';
 
-const CHUNK = 50, MOST_CHUNKS = 40, UNDO = 8000;
+const CHUNK = 50, MOST_CHUNKS = 40, UNDO = 8000, LIVE_ROWS = 150, RELOAD_GAP = 400;
 const root = /** @type {HTMLElement} */ ($('[data-mailbox]'));
 const rows = /** @type {HTMLElement} */ ($('[data-rows]'));
 const pane = /** @type {HTMLElement} */ ($('[data-pane]'));
@@ -170,8 +170,43 @@ function insert(ms) {
     first.prepend(make(m));
   }
   if (all().length) $('[data-nothing]')?.remove();
+  trim();
 }
-async function reload() {
+// A list that only grows at the top would grow for ever: its end goes back
+// behind the link to older mail.
+function trim() {
+  const list = $$('.row', rows);
+  if (list.length <= LIVE_ROWS || rows.scrollTop > 40) return;
+  const last = list[2 * CHUNK - 1];
+  const open = reader()?.dataset.uid;
+  if (list.slice(2 * CHUNK).some((r) => r.contains(document.activeElement) || r.dataset.uid === open || /** @type {HTMLInputElement} */ ($('input', r)).checked)) return;
+  list.slice(2 * CHUNK).forEach((r) => r.remove());
+  $$('.chunk', rows).forEach((c) => { if (!c.childElementCount) c.remove(); });
+  let a = /** @type {HTMLAnchorElement|null} */ ($('[data-older]', rows));
+  if (!a) {
+    const p = document.createElement('p');
+    a = document.createElement('a');
+    p.className = 'more';
+    a.dataset.older = '';
+    a.textContent = 'Older';
+    p.append(a);
+    rows.append(p);
+  }
+  const u = new URL(listURL);
+  u.searchParams.set('before', last.dataset.uid || '');
+  a.href = u.pathname + u.search;
+  watch();
+}
+/** @type {any} */
+let reloading = null;
+let again = false;
+/** Reads the newest rows again, but not faster than people can look. */
+function reload() {
+  if (reloading) { again = true; return; }
+  again = false;
+  reloading = refresh().finally(() => setTimeout(() => { reloading = null; if (again) reload(); }, RELOAD_GAP));
+}
+async function refresh() {
   missed = 0;
   waiting = [];
   tellNewer();
