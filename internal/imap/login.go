@@ -23,7 +23,11 @@ func (c *conn) login(r *request, user, password string) error {
 		var refusal *Error
 		if errors.As(err, &refusal) && refusal.Code == "AUTHENTICATIONFAILED" {
 			if c.failures++; c.failures >= MaxLoginFailures {
+				r.replied = true
+				c.enc.Raw(r.tag).Raw(" NO ")
+				c.writeText(refusal.Code, refusal.Text)
 				c.bye("", "too many failed logins")
+				return nil
 			}
 		}
 		return err

@@ -153,7 +153,8 @@ func TestTooManyFailedLogins(t *testing.T) {
 	c := w.dial()
 	c.line()
 	c.send(strings.Repeat("a LOGIN ann@d.example wrong\r\n", 20))
-	if rest := c.eof(); !strings.Contains(rest, "* BYE too many failed logins") {
+	if rest := c.eof(); strings.Count(rest, "a NO") != eider.MaxLoginFailures ||
+		!strings.HasSuffix(rest, "* BYE too many failed logins\r\n") {
 		t.Errorf("%q", rest)
 	}
 }
