@@ -200,15 +200,19 @@ func localKey(s string) string {
 	if i := strings.IndexByte(s, '+'); i > 0 {
 		short = s[:i]
 	}
-	if k := strings.ReplaceAll(short, ".", ""); k != "" {
+	if k := undot(short); k != "" {
 		return k
 	}
 	// "." + label: cutting both would leave nothing, so only the dots go.
-	if k := strings.ReplaceAll(s, ".", ""); k != "" {
+	if k := undot(s); k != "" {
 		return k
 	}
 	return s
 }
+
+// undot takes the dots out. A dot may have stood between a letter and a
+// combining mark, so the rest is composed anew.
+func undot(s string) string { return fold(strings.ReplaceAll(s, ".", "")) }
 
 // DomainKey is the form under which domains are compared.
 func DomainKey(s string) string {
