@@ -1,6 +1,7 @@
 package pebblekv
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -48,10 +49,14 @@ func (s *Store) openDir() (err error) {
 	if err := s.checkFiles(); err != nil {
 		return err
 	}
-	s.space.makeRoom(int64(4 * o.MemTableBytes))
+	if err := s.checkRoom(); err != nil {
+		return err
+	}
+	s.stalled.Store(time.Now().UnixNano()) // an open that waits for the disk does not wait for ever
 	if s.db, err = openPebble(o.Dir, s.pebbleOptions()); err != nil {
 		return s.openError(err)
 	}
+	s.stalled.Store(0)
 	if err := s.openMeta(); err != nil {
 		s.db.Close()
 		return err
@@ -133,6 +138,28 @@ func (s *Store) checkFiles() error {
 	return nil
 }
 
+// checkRoom refuses to open where the logs cannot be turned into files: Pebble
+// would try for ever.
+func (s *Store) checkRoom() error {
+	names, err := s.o.FS.List(s.o.Dir)
+	if err != nil {
+		return fmt.Errorf("pebblekv: cannot read the data directory: %w", err)
+	}
+	need := 2 * int64(s.o.MemTableBytes)
+	for _, n := range names {
+		if strings.HasSuffix(n, ".log") {
+			if st, err := s.o.FS.Stat(s.o.FS.PathJoin(s.o.Dir, n)); err == nil {
+				need += st.Size()
+			}
+		}
+	}
+	if free := s.space.makeRoom(need); free >= 0 && free < need {
+		return fmt.Errorf("%w: the disk of the data directory %s has %d bytes left and the store needs %d to open: "+
+			"free some space and start again", kv.ErrNoSpace, s.o.Dir, free, need)
+	}
+	return nil
+}
+
 func (s *Store) corrupt(err error) error {
 	return fmt.Errorf("%w: the data directory %s is damaged: %w; "+
 		"keep a copy of it, then put back a backup of the whole directory, or start with another, empty one",
@@ -194,20 +221,46 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	o.EventListener = &pebble.EventListener{
-		BackgroundError: func(err error) { logger{s}.Errorf("background work failed: %v", err) },
+		BackgroundError: s.backgroundError,
 		DataCorruption:  func(info pebble.DataCorruptionInfo) { s.noteDamage(info.Details) },
-		WriteStallBegin: func(info pebble.WriteStallBeginInfo) { s.log.Debug("store: writes wait", "why", info.Reason) },
+		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
+			s.stalled.Store(time.Now().UnixNano())
+			s.log.Debug("store: writes wait", "why", info.Reason)
+		},
+		WriteStallEnd: func() { s.stalled.Store(0) },
 	}
 	return o
 }
+
+// closeFlush bounds how long a stop waits for memory to be written to files. It
+// is all in the log too, so the next start reads it from there.
+const closeFlush = 20 * time.Second
 
 // closeDir ends a store that nobody uses any more.
 func (s *Store) closeDir() error {
 	err := s.markClean()
 	if err == nil && s.dirty.Load() {
-		err = s.db.Flush()
+		ctx, cancel := context.WithTimeout(context.Background(), closeFlush)
+		defer cancel()
+		if err := s.flush(ctx); err != nil {
+			s.log.Warn("store: flush at the end", "err", err)
+		}
 	}
 	err = errors.Join(err, s.db.Close())
 	_ = s.o.FS.Remove(s.o.FS.PathJoin(s.o.Dir, holderFile)) // a stale one is harmless
 	return errors.Join(err, s.lock.Close())
+}
+
+// flush writes the memory to files. On a full disk it may never end.
+func (s *Store) flush(ctx context.Context) error {
+	done, err := s.db.AsyncFlush()
+	if err != nil {
+		return fmt.Errorf("pebblekv: flush: %w", err)
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("pebblekv: flush: %w", ctx.Err())
+	}
 }

@@ -99,6 +99,30 @@ func (c committed) fill(ctx context.Context, items []kv.Item, keys [][]byte) err
 	return c.s.readError(errors.Join(err, it.Error(), it.Close()))
 }
 
+// held reads for a transaction, whose guards keep its keys as they are: one
+// moment for several keys is not needed, and a look-up per key (memtables,
+// then one table by its filter) is far cheaper than an iterator over all tables.
+type held struct{ committed }
+
+func (h held) GetMulti(ctx context.Context, keys ...[]byte) ([]kv.Item, error) {
+	items := make([]kv.Item, len(keys))
+	return items, h.fill(ctx, items, keys)
+}
+
+func (h held) fill(ctx context.Context, items []kv.Item, keys [][]byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	buf := h.s.keys.Get().(*[]byte)
+	defer h.s.keys.Put(buf)
+	for i, k := range keys {
+		if err := h.get(&items[i], k, buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // get reads one key.
 func (c committed) get(item *kv.Item, key []byte, buf *[]byte) error {
 	*item = kv.Item{Key: key}

@@ -2,10 +2,12 @@ package pebblekv
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -20,7 +22,7 @@ const ballastFile = "ballast"
 const (
 	pollEvery     = time.Second
 	pollEveryLow  = 50 * time.Millisecond
-	houseEvery    = 5 * time.Second
+	houseEvery    = time.Second
 	logFloodEvery = 10 * time.Second
 )
 
@@ -93,11 +95,16 @@ func (p *space) wrap(fs vfs.FS) vfs.FS {
 
 func (p *space) ballastPath() string { return p.o.FS.PathJoin(p.o.Dir, ballastFile) }
 
-// makeRoom gives the ballast up before an open that finds less than need.
-func (p *space) makeRoom(need int64) {
-	if u, err := p.o.FS.GetDiskUsage(p.o.Dir); err == nil && u.AvailBytes < uint64(need) {
+// makeRoom gives the ballast up before an open that finds less than need, and
+// returns what is free then, or -1.
+func (p *space) makeRoom(need int64) (free int64) {
+	p.poll()
+	if free = p.free.Load(); free >= 0 && free < need {
 		p.dropBallast()
+		p.poll()
+		free = p.free.Load()
 	}
+	return free
 }
 
 func (p *space) dropBallast() {
@@ -207,14 +214,34 @@ func (s *Store) keepHouse(ctx context.Context) {
 	}
 }
 
+// What a disk that stays full means: retryPause paces Pebble's retries, which
+// know no pause; after stallLimit of writes that wait for them the process ends,
+// as nothing but a person can help then.
+const (
+	retryPause = 100 * time.Millisecond
+	stallLimit = 10 * time.Second
+)
+
+// backgroundError hears of flushes and compactions that failed and will be tried again.
+func (s *Store) backgroundError(err error) {
+	logger{s}.Errorf("background work failed, trying again: %v", err)
+	if !errors.Is(err, syscall.ENOSPC) {
+		return
+	}
+	if since := s.stalled.Load(); since != 0 && time.Now().UnixNano()-since > int64(stallLimit) {
+		s.fatal(fmt.Errorf("the disk stays full: %w", err))
+	}
+	time.Sleep(retryPause)
+}
+
 // reclaim compacts where keys were deleted since the last time.
 func (s *Store) reclaim(ctx context.Context) {
 	freed := s.space.takeFreed()
 	if len(freed) == 0 {
 		return
 	}
-	if err := s.db.Flush(); err != nil {
-		s.log.Warn("store: flush on a full disk", "err", err)
+	if err := s.flush(ctx); err != nil {
+		s.log.Warn("store: on a full disk", "err", err)
 		return
 	}
 	for _, p := range freed {

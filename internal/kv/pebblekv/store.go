@@ -89,6 +89,8 @@ type Store struct {
 	bad    atomic.Pointer[error] // damage that was met
 	flood  flood
 
+	stalled atomic.Int64 // since when writes wait for flushes, Unix nanoseconds; 0: they do not
+
 	// apply is held shared while a batch becomes visible, and alone while
 	// Expects are checked and their batch becomes visible.
 	apply      sync.RWMutex

@@ -43,11 +43,11 @@ func (s *Store) Update(ctx context.Context, guards [][]byte, fn func(kv.Tx) erro
 
 // attempt runs fn once, and tells whether a conflict kept it from committing.
 func (s *Store) attempt(ctx context.Context, guards [][]byte, fn func(kv.Tx) error) (conflict bool, err error) {
-	held, err := s.locks.Lock(ctx, guards)
+	locked, err := s.locks.Lock(ctx, guards)
 	if err != nil {
 		return false, err
 	}
-	defer held.Unlock()
+	defer locked.Unlock()
 	tx := s.txns.Get().(*txn)
 	defer func() {
 		tx.Start(nil, nil, 0)
@@ -58,7 +58,7 @@ func (s *Store) attempt(ctx context.Context, guards [][]byte, fn func(kv.Tx) err
 		tx.guards = make([]kv.Item, len(guards))
 	}
 	tx.guards = tx.guards[:len(guards)]
-	r := committed{s, s.db}
+	r := held{committed{s, s.db}}
 	if len(guards) > 0 {
 		if err := r.fill(ctx, tx.guards, guards); err != nil {
 			return false, err
