@@ -52,6 +52,13 @@ func Missing(t testing.TB, format string, args ...any) {
 	t.Skip(text)
 }
 
+// NoRight skips a test that needs a right of the user, like mounting a file
+// system: nothing that could be installed.
+func NoRight(t testing.TB, format string, args ...any) {
+	t.Helper()
+	t.Skipf("no right: "+format, args...)
+}
+
 // Root is the folder of the project.
 func Root(t testing.TB) string {
 	t.Helper()

@@ -63,7 +63,7 @@ func smallDisk(t *testing.T, megabytes int) string {
 	out, err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", megabytes), "eider-test", dir).
 		CombinedOutput()
 	if err != nil {
-		harness.Missing(t, "the right to mount a small file system: %s", out)
+		harness.NoRight(t, "to mount a small file system: %s", out)
 	}
 	t.Cleanup(func() { _ = exec.Command("umount", "-l", dir).Run() })
 	return dir
