@@ -12,7 +12,7 @@ import (
 func (c *conn) sync(r *request) {
 	u, err := c.session.Poll(r.ctx, r.force)
 	if err != nil {
-		c.log.Warn("imap: changes could not be read", "err", err)
+		c.log.Debug("imap changes could not be read", "err", err)
 		return
 	}
 	c.tell(&u)

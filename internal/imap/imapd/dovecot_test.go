@@ -1,7 +1,8 @@
+//go:build linux
+
 package imapd_test
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -198,24 +199,6 @@ func TestDovecotSpeed(t *testing.T) {
 		}
 		t.Logf("%-60s ours %10v theirs %10v  %.2f of theirs' speed", cmd, best[0].Round(10*time.Microsecond),
 			best[1].Round(10*time.Microsecond), float64(best[1])/float64(best[0]))
-	}
-}
-
-// drain reads a response without keeping it.
-func (c *client) drain(tag string) {
-	for {
-		l, err := c.r.ReadSlice('\n')
-		if err != nil && err != bufio.ErrBufferFull {
-			c.t.Fatal(err)
-		}
-		if bytes.HasPrefix(l, []byte(tag)) {
-			return
-		}
-		if i := bytes.LastIndexByte(l, '{'); i >= 0 && bytes.HasSuffix(l, []byte("}\r\n")) {
-			if n, err := strconv.Atoi(string(l[i+1 : len(l)-3])); err == nil {
-				c.r.Discard(n)
-			}
-		}
 	}
 }
 

@@ -2,12 +2,14 @@ package imapd_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -267,3 +269,21 @@ func (c *client) eof() string {
 }
 
 func newReader(c net.Conn) *bufio.Reader { return bufio.NewReader(c) }
+
+// drain reads a response without keeping it.
+func (c *client) drain(tag string) {
+	for {
+		l, err := c.r.ReadSlice('\n')
+		if err != nil && err != bufio.ErrBufferFull {
+			c.t.Fatal(err)
+		}
+		if bytes.HasPrefix(l, []byte(tag)) {
+			return
+		}
+		if i := bytes.LastIndexByte(l, '{'); i >= 0 && bytes.HasSuffix(l, []byte("}\r\n")) {
+			if n, err := strconv.Atoi(string(l[i+1 : len(l)-3])); err == nil {
+				c.r.Discard(n)
+			}
+		}
+	}
+}
