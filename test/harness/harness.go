@@ -79,7 +79,8 @@ func buildBinary() (string, error) {
 	}
 	_, self, _, _ := runtime.Caller(0)
 	bin := filepath.Join(dir, "eider")
-	cmd := exec.Command("go", "build", "-o", bin, "./cmd/eider")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", bin, "./cmd/eider")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as make run builds it
 	cmd.Dir = filepath.Join(filepath.Dir(self), "..", "..")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %v\n%s", err, out)
