@@ -192,7 +192,10 @@ func TestExpectationsInAGroup(t *testing.T) {
 		}
 		old := items[0].Rev
 		expect := func(key string, rev kv.Rev, name string) func() error {
-			return b.update(func(tx kv.Tx) error { tx.Expect([]byte(key), rev); return putFn(name)(tx) }, kv.Attempts(1))
+			return b.update(func(tx kv.Tx) error {
+				tx.Expect([]byte(key), rev)
+				return putFn(name)(tx)
+			}, kv.Attempts(1))
 		}
 		errs := b.group(
 			expect("row/seed", old, "a"),

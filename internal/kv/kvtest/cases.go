@@ -164,7 +164,8 @@ func testOverlay(e *env) {
 			e.Errorf("own delete of c: %+v", it)
 		}
 		items, err := tx.GetMulti(e.ctx, []byte("g"), []byte("b"), []byte("zz"), []byte("h"))
-		if err != nil || string(items[0].Value)+string(items[1].Value) != "72" || items[2].Rev != 0 || items[3].Rev == 0 {
+		if err != nil || string(items[0].Value)+string(items[1].Value) != "72" ||
+			items[2].Rev != 0 || items[3].Rev == 0 {
 			e.Errorf("mixed GetMulti: %+v %v", items, err)
 		}
 		for _, c := range []struct {

@@ -87,7 +87,8 @@ func (e run) check(r kv.Reader, m model, where string) {
 		}
 		for i, it := range items {
 			want, ok := m[string(keys[i])]
-			if !bytes.Equal(it.Key, keys[i]) || (it.Rev != 0) != ok || (it.Value != nil) != ok || string(it.Value) != want {
+			if !bytes.Equal(it.Key, keys[i]) || (it.Rev != 0) != ok || (it.Value != nil) != ok ||
+				string(it.Value) != want {
 				e.t.Fatalf("%s: GetMulti(%q): %q rev %d, want %q %v", where, keys[i], it.Value, it.Rev, want, ok)
 			}
 		}

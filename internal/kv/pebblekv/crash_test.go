@@ -292,7 +292,8 @@ func TestLock(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, pebblekv.Options{Dir: dir})
 	_, err := pebblekv.Open(pebblekv.Options{Dir: dir})
-	if !errors.Is(err, pebblekv.ErrLocked) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "pid") {
+	if !errors.Is(err, pebblekv.ErrLocked) || !strings.Contains(err.Error(), dir) ||
+		!strings.Contains(err.Error(), "pid") {
 		t.Errorf("a second open: %v", err)
 	}
 	if err := s.Close(); err != nil {

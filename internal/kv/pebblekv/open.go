@@ -177,8 +177,8 @@ func (e oneLine) Unwrap() error { return e.error }
 func (s *Store) openError(err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
-		return fmt.Errorf("%w: the data directory %s cannot be opened on a full disk; free some space and start again: %w",
-			kv.ErrNoSpace, s.o.Dir, err)
+		return fmt.Errorf("%w: the data directory %s cannot be opened on a full disk; "+
+			"free some space and start again: %w", kv.ErrNoSpace, s.o.Dir, err)
 	case strings.Contains(err.Error(), "format major version"):
 		return fmt.Errorf("%w: the files in %s were written by another version; use that, or a newer one: %w",
 			ErrFormat, s.o.Dir, err)

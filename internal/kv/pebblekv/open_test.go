@@ -119,7 +119,10 @@ func TestDamagedLog(t *testing.T) {
 	s := open(t, pebblekv.Options{Dir: live})
 	defer s.Close()
 	for i := range 100 {
-		err := s.Update(t.Context(), nil, func(tx kv.Tx) error { tx.Put([]byte{byte(i)}, make([]byte, 4000)); return nil })
+		err := s.Update(t.Context(), nil, func(tx kv.Tx) error {
+			tx.Put([]byte{byte(i)}, make([]byte, 4000))
+			return nil
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

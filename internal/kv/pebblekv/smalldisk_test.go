@@ -77,7 +77,10 @@ func TestSpaceComesBack(t *testing.T) {
 		t.Fatalf("reading on a full disk: %v", err)
 	}
 	for i := range n * 3 / 4 {
-		err := s.Update(t.Context(), [][]byte{{'A'}}, func(tx kv.Tx) error { tx.Delete(bigKey(i)); return nil }, kv.Reclaim())
+		err := s.Update(t.Context(), [][]byte{{'A'}}, func(tx kv.Tx) error {
+			tx.Delete(bigKey(i))
+			return nil
+		}, kv.Reclaim())
 		if err != nil {
 			t.Fatalf("deleting on a full disk: %v", err)
 		}

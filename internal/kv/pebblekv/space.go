@@ -214,13 +214,11 @@ func (s *Store) keepHouse(ctx context.Context) {
 	}
 }
 
-// What a disk that stays full means: retryPause paces Pebble's retries, which
-// know no pause; after stallLimit of writes that wait for them the process ends,
-// as nothing but a person can help then.
-const (
-	retryPause = 100 * time.Millisecond
-	stallLimit = 10 * time.Second
-)
+// retryPause paces Pebble's retries on a full disk, which know no pause.
+const retryPause = 100 * time.Millisecond
+
+// Limit: how long writes wait on a full disk before the process ends.
+const stallLimit = 10 * time.Second
 
 // backgroundError hears of flushes and compactions that failed and will be tried again.
 func (s *Store) backgroundError(err error) {
@@ -228,7 +226,7 @@ func (s *Store) backgroundError(err error) {
 	if !errors.Is(err, syscall.ENOSPC) {
 		return
 	}
-	if since := s.stalled.Load(); since != 0 && time.Now().UnixNano()-since > int64(stallLimit) {
+	if since := s.stalled.Load(); since != 0 && time.Now().UnixNano()-since > int64(s.o.StallLimit) {
 		s.fatal(fmt.Errorf("the disk stays full: %w", err))
 	}
 	time.Sleep(retryPause)

@@ -40,6 +40,9 @@ type Options struct {
 	// BallastBytes is the size of a file that is given up when the disk is
 	// full. Negative: none. With an FS given, none is the default.
 	BallastBytes int64
+	// StallLimit is how long writes may wait on a full disk before the process
+	// ends, as nothing but a person can help then. 10 seconds if zero.
+	StallLimit time.Duration
 	// FS is the file system, for tests.
 	FS vfs.FS
 	// Log gets what an operator should know. Silent if nil.
@@ -117,6 +120,9 @@ func (o *Options) defaults() {
 	}
 	if o.BallastBytes == 0 && o.FS == nil {
 		o.BallastBytes = DefaultBallastBytes
+	}
+	if o.StallLimit <= 0 {
+		o.StallLimit = stallLimit
 	}
 	if o.FS == nil {
 		o.FS = vfs.Default
