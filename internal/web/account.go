@@ -31,7 +31,7 @@ func (s *Site) account(c *call) error {
 	}
 	_, fresh := c.r.URL.Query()["new"]
 	v := ui.Account{Shell: s.shell(c, "Account", "account"), Address: a.Address, Name: a.Name, Password: password,
-		Fresh: fresh && password != "", Services: services(e), Snippets: snippets(e, a.Address, shown),
+		Fresh: fresh && password != "", Services: services(own(e)), Snippets: snippets(e, a.Address, shown),
 		EnvFile: envFile(e, a.Address, shown), Messages: a.Messages, Used: a.Bytes, Quota: a.Limits.Bytes,
 		Keep: a.Limits.Retention, Expires: a.ExpiresAt, CatchAll: a.CatchAll}
 	if len(s.o.CA) > 0 {
@@ -47,6 +47,12 @@ func (s *Site) account(c *call) error {
 	}
 	s.show(c, http.StatusOK, v)
 	return nil
+}
+
+// own leaves out what is for other servers.
+func own(e advert.Endpoints) advert.Endpoints {
+	e.MX = advert.Service{}
+	return e
 }
 
 // password is what can be shown: a new one, or the catch-all's to a trusted visitor.
@@ -114,10 +120,8 @@ func credentialsCSV(e advert.Endpoints, a mailstore.Account, password string) st
 		b.WriteString("\n")
 	}
 	line("Service", "Name", "Username", "Password", "Hostname", "Port", "Security")
-	for _, v := range services(e) {
-		if v.Name != "MX" {
-			line(v.Name, a.Name, a.Address, password, v.Host, strconv.Itoa(v.Port), v.Security)
-		}
+	for _, v := range services(own(e)) {
+		line(v.Name, a.Name, a.Address, password, v.Host, strconv.Itoa(v.Port), v.Security)
 	}
 	return b.String()
 }
@@ -166,7 +170,7 @@ func (s *Site) deleteAccount(c *call) error {
 		return err
 	}
 	s.logOut(c)
-	c.w.Header().Set("Clear-Site-Data", `"cache"`)
+	s.forget(c)
 	http.Redirect(c.w, c.r, "/?done=gone", http.StatusSeeOther)
 	return nil
 }

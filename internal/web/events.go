@@ -28,7 +28,7 @@ const MaxToldSingly = 10
 
 const (
 	pingEvery   = 15 * time.Second       // a quiet stream shows that it lives
-	busyPause   = 50 * time.Millisecond  // while mail comes fast, tell it in rounds
+	busyPause   = 25 * time.Millisecond  // while mail comes fast, tell it in rounds
 	burstPause  = 300 * time.Millisecond // while it pours in, in longer ones
 	writeWithin = 10 * time.Second       // a reader slower than that reconnects
 	checkEvery  = time.Minute            // the session may have ended meanwhile
@@ -151,6 +151,9 @@ func (s *Site) events(c *call) error {
 			list = []event{}
 		}
 		return ignore(json.NewEncoder(c.w).Encode(map[string]any{"events": list}))
+	}
+	if c.r.Method == http.MethodHead {
+		return nil
 	}
 	if !s.streams.enter(c.id.Acct) {
 		return &refusal{code: http.StatusTooManyRequests, title: "Too many streams", retry: "30",

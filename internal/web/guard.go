@@ -33,7 +33,7 @@ const (
 	cspFrameHead = "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; img-src 'self' data:"
 	cspFrameTail = "; style-src 'unsafe-inline'; font-src data:; form-action 'none'; base-uri 'none'; " +
 		"frame-ancestors 'self'"
-	cspFrame     = cspFrameHead + cspFrameTail
+	cspFrame = cspFrameHead + cspFrameTail
 	// cspFrameImages lets the reader's own browser fetch images, when asked to.
 	cspFrameImages = cspFrameHead + " https: http:" + cspFrameTail
 )
@@ -133,6 +133,9 @@ func (s *Site) handle(rt route) http.Handler {
 			c.class = classFrag
 		}
 		secure(w.Header(), c.class, c.nonce)
+		if !sendsFetchMetadata(r) { // browsers heed it in secure contexts only, and complain elsewhere
+			w.Header().Del("Cross-Origin-Opener-Policy")
+		}
 		if r.TLS != nil && s.o.Policy.Public() {
 			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
 		}

@@ -1,9 +1,9 @@
 package web
 
 import (
-	"bytes"
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/eidermail/eider/internal/advert"
@@ -100,7 +100,7 @@ func (s *Site) exampleAddress(c *call) string {
 
 // cutLast splits an address at its last @.
 func cutLast(a string) (local, domain string, ok bool) {
-	i := bytes.LastIndexByte([]byte(a), '@')
+	i := strings.LastIndexByte(a, '@')
 	if i < 0 {
 		return a, "", false
 	}

@@ -127,7 +127,7 @@ func (s *Site) list(c *call, v view) (ui.Mailbox, error) {
 	}
 	if v.box.Name == inbox && v.box.Exists <= 1 && v.query == "" { // at most the welcome message
 		e := s.endpoints(c)
-		page.Services, page.Snippets = services(e), firstSteps(e, c.id.Address)
+		page.Services, page.Snippets = services(e), firstStep(e, c.id.Address, s.trusted(c))
 	}
 	return page, nil
 }

@@ -55,6 +55,13 @@ func (s *Site) logIn(c *call, id auth.Identity, long bool) {
 	s.setCookie(c, cookieName(c.r), s.o.Auth.Cookie(id, shortSession), "/", 0)
 }
 
+// forget asks the browser to drop what it kept of the pages.
+func (s *Site) forget(c *call) {
+	if sendsFetchMetadata(c.r) {
+		c.w.Header().Set("Clear-Site-Data", `"cache"`)
+	}
+}
+
 func (s *Site) logOut(c *call) {
 	s.setCookie(c, cookieName(c.r), "", "/", -1)
 	s.setCookie(c, onceName(c.r), "", "/account", -1)
@@ -218,7 +225,7 @@ func (s *Site) logoutPage(c *call) error {
 
 func (s *Site) logout(c *call) error {
 	s.logOut(c)
-	c.w.Header().Set("Clear-Site-Data", `"cache"`)
+	s.forget(c)
 	http.Redirect(c.w, c.r, "/?done=out", http.StatusSeeOther)
 	return nil
 }

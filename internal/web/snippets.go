@@ -276,12 +276,19 @@ func envFile(e advert.Endpoints, user, pass string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// firstSteps are the snippets for an empty mailbox: no code needed.
-func firstSteps(e advert.Endpoints, user string) []ui.Snippet {
+// firstStep sends a first message from a shell: no code needed. A trusted
+// visitor needs no password either, mail to the account's own address finds it.
+func firstStep(e advert.Endpoints, user string, trusted bool) []ui.Snippet {
 	if e.SMTP.IsZero() {
 		return nil
 	}
 	v := sender{host: e.SMTP.Host, port: e.SMTP.Port, user: user, pass: placeholder,
 		tls: e.SMTP.Security == advert.TLS, starttls: e.SMTP.Security == advert.StartTLS}
-	return []ui.Snippet{curl(v)}
+	if !trusted || v.secure() {
+		return []ui.Snippet{curl(v)}
+	}
+	return []ui.Snippet{{ID: "curl", Name: "curl", File: "shell", Text: fmt.Sprintf(
+		`printf 'From: app@example.com\nSubject: Hello\n\nCaught by Eider.\n' |
+  curl smtp://%s:%d --mail-from app@example.com \
+    --mail-rcpt %s --upload-file -`, v.urlHost(), v.port, shell(user))}}
 }

@@ -1,6 +1,6 @@
 // @ts-check
 // On every page: theme, copy buttons, local times, the live state.
-import { $, $$, copy, dress, toast } from './dom.js';
+import { $, $$, copy, dress } from './dom.js';
 import { live } from './live.js';
 
 dress(document);
@@ -28,10 +28,10 @@ if (snips) {
 }
 
 const lamp = $('[data-live]');
-/** @param {''|'slow'|'off'} s */
+/** @param {''|'slow'|'off'|'out'} s */
 function state(s) {
   if (!lamp) return;
-  const text = { '': 'Live', slow: 'Polling every 10 s', off: 'Offline, trying again' }[s];
+  const text = { '': 'Live', slow: 'Polling every 10 s', off: 'Offline, trying again', out: 'Logged out' }[s];
   lamp.hidden = false;
   lamp.className = 'live ' + s;
   lamp.title = text;
@@ -65,4 +65,3 @@ function heard(type, data) {
 
 const stream = document.body.dataset.stream;
 if (stream) live(stream, heard, state);
-document.addEventListener('eider:toast', (e) => toast(/** @type {CustomEvent} */ (e).detail));

@@ -35,6 +35,7 @@ async function show(url, how = {}) {
   pane.scrollTop = 0;
   document.body.classList.add('open');
   if (how.push) history.pushState(null, '', url); else history.replaceState(null, '', url);
+  title($('#subject', pane)?.textContent || 'Message');
   const uid = reader()?.dataset.uid || '';
   const row = rowOf(uid);
   mark(row);
@@ -49,11 +50,14 @@ function mark(row) {
   linkOf(row).setAttribute('aria-current', 'true');
   row.scrollIntoView({ block: 'nearest' });
 }
+/** @param {string} text */
+function title(text) { document.title = (/^\(\d+\) /.exec(document.title)?.[0] || '') + text.trim() + ' · Eider'; }
 function close(push = true) {
   const uid = reader()?.dataset.uid;
   document.body.classList.remove('open');
   pane.replaceChildren();
   mark(null);
+  title($('.rows .bar h1')?.textContent || 'Inbox');
   if (push) history.pushState(null, '', listURL);
   const row = uid && rowOf(uid);
   if (row) linkOf(row).focus();
