@@ -101,6 +101,8 @@ async function mouse(open) {
   await page.locator('pre.text').waitFor();
   check('the text is shown', (await page.locator('pre.text').innerText()).includes('482913'));
   await page.goBack();
+  check('back leads to the list', new URL(page.url()).pathname === '/messages' && await page.locator('.reader').count() === 0, page.url());
+  await page.goForward();
   await page.locator('.reader [data-acts] button[value=delete]').click();
   await row.waitFor({ state: 'hidden' });
   await page.locator('.toast button').click();
@@ -255,7 +257,8 @@ async function plain(open) {
 // Every name of this machine has its own cookie, and a login there works.
 async function names(open) {
   const port = new URL(web).port;
-  for (const host of ['localhost', '127.0.0.1', '[::1]']) {
+  // The last is a name of a home network: no secure context, no Sec-Fetch headers.
+  for (const host of ['localhost', '127.0.0.1', '[::1]', 'laptop']) {
     const base = `http://${host}:${port}`;
     const page = await (await open({ baseURL: base })).newPage();
     await page.goto(base + '/');
@@ -274,4 +277,4 @@ async function names(open) {
 
 const parts = { mouse, keyboard, plain, names };
 const want = process.argv[2];
-await run(want ? { [want]: parts[want] } : parts);
+await run(want ? { [want]: parts[want] } : parts, 'MAP laptop 127.0.0.1');

@@ -9,12 +9,11 @@ export const web = process.env.EIDER_WEB;
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
   '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage', '--disable-breakpad'];
 
-/** Starts Chromium; rules says which hosts exist besides loopback. */
+/** Starts Chromium, which finds no host but loopback and those of rules. */
 export function launch(rules = '') {
-  const hosts = `MAP * ~NOTFOUND, EXCLUDE 127.*, EXCLUDE localhost, EXCLUDE [::1]${rules && ', ' + rules}`;
   return chromium.launch({
     executablePath: process.env.EIDER_CHROMIUM,
-    args: [...FLAGS, `--host-resolver-rules=${rules ? rules + ', ' : ''}${hosts}`],
+    args: [...FLAGS, `--host-resolver-rules=${rules && rules + ', '}MAP * ~NOTFOUND, EXCLUDE 127.*, EXCLUDE localhost, EXCLUDE ::1`],
   });
 }
 
@@ -55,9 +54,8 @@ export async function run(parts, rules) {
     }
   } finally {
     await browser.close();
-    lines?.return?.();
-    process.stdin.destroy();
   }
+  process.exit(0); // mail pools and stdin would hold it
 }
 
 /** Makes an account by POST /user. */
