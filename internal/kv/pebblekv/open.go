@@ -208,14 +208,14 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		CacheSize:                   s.o.CacheBytes,
 		MemTableSize:                uint64(s.o.MemTableBytes),
 		MemTableStopWritesThreshold: maxMemTables,
-		L0CompactionThreshold:       4,
+		L0CompactionThreshold:       10,
 		L0StopWritesThreshold:       48,
 		MaxOpenFiles:                512,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		FlushDelayDeleteRange:       10 * time.Second,
 		BytesPerSync:                512 << 10,
 	}
-	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionBalanced })
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = 16 << 10
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
