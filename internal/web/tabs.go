@@ -25,6 +25,9 @@ const MaxHeadersShown = 256 << 10
 // Limit: header fields that the Headers view shows.
 const MaxFieldsShown = 2000
 
+// Limit: bytes of a message's text in which one-time codes are looked for.
+const MaxCodeText = 16 << 10
+
 // Limit: parts that the Parts view shows.
 const MaxPartsShown = 1000
 
@@ -54,7 +57,7 @@ func (s *Site) fillTab(c *call, m *mail, content mailstore.Content, r *ui.Reader
 		t.URL, t.Current = at(m.base, context, "tab", t.Key), t.Key == r.Tab
 		r.Tabs = append(r.Tabs, t)
 	}
-	text, cut, err := body(content, plain, MaxTextShown)
+	text, left, err := body(content, plain, MaxTextShown)
 	if err != nil {
 		return err
 	}
@@ -71,10 +74,10 @@ func (s *Site) fillTab(c *call, m *mail, content mailstore.Content, r *ui.Reader
 			s.htmlTab(c, m, page, r, context)
 		}
 	}
-	r.Codes = message.Codes(r.Subject, seen)
+	r.Codes = message.Codes(r.Subject, cut(seen, MaxCodeText))
 	switch r.Tab {
 	case "text":
-		r.Text, r.Cut = runs(text), cut
+		r.Text, r.Cut = runs(text), left
 	case "headers":
 		r.Fields, r.Cut, err = headers(content, m.info.Index.Root)
 	case "source":

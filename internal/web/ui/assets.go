@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"html/template"
 	"io/fs"
 	"net/http"
 	"path"
@@ -19,6 +20,7 @@ import (
 type assets struct {
 	base  string // "/static/<hash>/"
 	files map[string]asset
+	icons map[string]template.HTML
 }
 
 type asset struct {
@@ -58,6 +60,7 @@ func loadAssets(root fs.FS) (*assets, error) {
 		return nil
 	})
 	a.base = "/static/" + hex.EncodeToString(sum.Sum(nil))[:12] + "/"
+	a.drawIcons()
 	return a, err
 }
 

@@ -3,6 +3,7 @@ package ui
 import (
 	"fmt"
 	"html/template"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -32,11 +33,22 @@ func funcs(a *assets) template.FuncMap {
 // icon draws one symbol of icons.svg. The name must be one that the sprite
 // has, so that nothing from outside gets into the markup.
 func (a *assets) icon(name string) (template.HTML, error) {
-	if !strings.Contains(string(a.files["icons.svg"].raw), `id="`+name+`"`) {
+	svg, ok := a.icons[name]
+	if !ok {
 		return "", fmt.Errorf("no icon %q", name)
 	}
-	return template.HTML(`<svg class="i" aria-hidden="true" focusable="false"><use href="` +
-		a.base + `icons.svg#` + name + `"/></svg>`), nil
+	return svg, nil
+}
+
+// symbol finds the names of the sprite's symbols.
+var symbol = regexp.MustCompile(`<symbol id="([a-z]+)"`)
+
+func (a *assets) drawIcons() {
+	a.icons = map[string]template.HTML{}
+	for _, m := range symbol.FindAllSubmatch(a.files["icons.svg"].raw, -1) {
+		a.icons[string(m[1])] = template.HTML(`<svg class="i" aria-hidden="true" focusable="false"><use href="` +
+			a.base + `icons.svg#` + string(m[1]) + `"/></svg>`)
+	}
 }
 
 // Bytes writes a size as people do: 14 KB, 1.2 MB.
