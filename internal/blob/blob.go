@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/eidermail/eider/internal/kv"
@@ -92,16 +93,17 @@ func (s *Store) Upload(ctx context.Context, r io.Reader, size int64) (*Upload, e
 	if err != nil {
 		return nil, err
 	}
+	// The same buffers serve every commit: the store is done with them once
+	// Update has returned without an error.
+	buf := make([]byte, min(size, ChunkBytes*ChunksAtOnce))
+	var chunks [][]byte
 	for left := size; left > 0; {
-		var chunks [][]byte
-		for len(chunks) < ChunksAtOnce && left > 0 {
-			c := make([]byte, min(left, ChunkBytes))
-			if _, err := io.ReadFull(r, c); err != nil {
-				return nil, fmt.Errorf("blob: reading what is stored: %w", err)
-			}
-			chunks = append(chunks, c)
-			left -= int64(len(c))
+		buf = buf[:min(left, int64(len(buf)))]
+		if _, err := io.ReadFull(r, buf); err != nil {
+			return nil, fmt.Errorf("blob: reading what is stored: %w", err)
 		}
+		left -= int64(len(buf))
+		chunks = slices.AppendSeq(chunks[:0], slices.Chunk(buf, ChunkBytes))
 		err := s.kv.Update(ctx, guard, func(tx kv.Tx) error {
 			if err := u.live(ctx, tx); err != nil {
 				return err

@@ -61,7 +61,8 @@ type Tx interface {
 	// Epoch is the store's current epoch; see Health.
 	Epoch() uint64
 	// Put sets a key; the last write of a key wins. The Tx keeps key and
-	// value: the caller must not change them afterwards.
+	// value: the caller must not change them before its Update has returned
+	// nil, and never if it returned an error (a group commit may still run).
 	Put(key, value []byte)
 	// Delete removes a key; removing an absent key is no error.
 	Delete(key []byte)

@@ -1,6 +1,7 @@
 package memkv
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 
@@ -105,8 +106,12 @@ func (m *memory) commit(guards [][]byte, seen []uint64, tx *overlay.Tx) error {
 		if w.Delete {
 			m.tree.Delete(kv.Item{Key: w.Key})
 		} else {
-			m.tree.ReplaceOrInsert(kv.Item{Key: w.Key, Value: w.Value, Rev: m.rev})
+			// The caller may use its buffers again once Update has returned.
+			m.tree.ReplaceOrInsert(kv.Item{Key: bytes.Clone(w.Key), Value: clone(w.Value), Rev: m.rev})
 		}
 	}
 	return nil
 }
+
+// clone copies a value; an empty one stays different from none.
+func clone(v []byte) []byte { return append(make([]byte, 0, len(v)), v...) }
