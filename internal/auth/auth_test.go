@@ -270,21 +270,24 @@ func TestPassword_ThrottleAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.account("c@d.example", "a chosen one", account.Chosen)
-	var tried atomic.Int64
+	var tried, busy atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 3 * auth.FailBurst {
 		wg.Go(func() {
 			_, err := w.login(far, "c", fmt.Sprintf("guess %d", i))
-			if errors.Is(err, auth.ErrBadCredentials) {
+			switch {
+			case errors.Is(err, auth.ErrBadCredentials):
 				tried.Add(1)
-			} else if !errors.Is(err, auth.ErrThrottled) {
+			case mailstore.KindOf(err) == mailstore.Transient: // a slow machine: it waited too long for its turn
+				busy.Add(1)
+			case !errors.Is(err, auth.ErrThrottled):
 				t.Error(err)
 			}
 		})
 	}
 	wg.Wait()
-	if n := tried.Load(); n != auth.FailBurst {
-		t.Errorf("%d guesses were checked, want %d", n, auth.FailBurst)
+	if n := tried.Load(); n > auth.FailBurst || n+busy.Load() < auth.FailBurst {
+		t.Errorf("%d guesses were checked and %d gave up waiting, want %d", n, busy.Load(), auth.FailBurst)
 	}
 }
 
