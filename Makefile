@@ -38,7 +38,8 @@ check: ## vet, gofmt, other systems, the rules of the house
 	$(GO) test ./test/rules
 
 soak: test-setup ## the long forms: 200 kills and what else takes long
-	EIDER_SOAK=1 $(GO) test -p 1 -timeout 5h -v ./test/...
+	EIDER_SOAK=1 $(GO) test -count=1 -timeout 1h ./internal/message/... ./internal/sanitize/...
+	EIDER_SOAK=1 $(GO) test -count=1 -p 1 -timeout 5h -v ./test/...
 
 fuzz: ## every fuzz target for FUZZTIME (default 10m) each
 	@scripts/fuzz $(FUZZTIME)
