@@ -46,13 +46,19 @@ func (s *Store) openDir() (err error) {
 			s.lock.Close()
 		}
 	}()
-	if err := s.checkFiles(); err != nil {
+	fresh, err := s.checkFiles()
+	if err != nil {
 		return err
 	}
 	if err := s.checkRoom(); err != nil {
 		return err
 	}
 	s.stalled.Store(time.Now().UnixNano()) // an open that waits for the disk does not wait for ever
+	if fresh {
+		if err := s.makeStore(); err != nil {
+			return s.openError(err)
+		}
+	}
 	if s.db, err = openPebble(o.Dir, s.pebbleOptions()); err != nil {
 		return s.openError(err)
 	}
@@ -63,6 +69,17 @@ func (s *Store) openDir() (err error) {
 	}
 	s.writeHolder()
 	return nil
+}
+
+// makeStore opens a new directory once for nothing: Pebble begins its first log
+// in its oldest format, in which damage in the midst of it looks like its end,
+// and what was acknowledged behind that would be gone without a word.
+func (s *Store) makeStore() error {
+	db, err := openPebble(s.o.Dir, s.pebbleOptions())
+	if err != nil {
+		return err
+	}
+	return db.Close()
 }
 
 // makeDir makes a directory that is there after a power cut too.
@@ -117,11 +134,12 @@ func (s *Store) writeHolder() {
 }
 
 // checkFiles refuses a directory with data but without the file that names the
-// manifest: Pebble would take it for empty, and sweep the data away.
-func (s *Store) checkFiles() error {
+// manifest: Pebble would take it for empty, and sweep the data away. It tells
+// whether the directory is a new one.
+func (s *Store) checkFiles() (fresh bool, err error) {
 	names, err := s.o.FS.List(s.o.Dir)
 	if err != nil {
-		return fmt.Errorf("pebblekv: cannot read the data directory: %w", err)
+		return false, fmt.Errorf("pebblekv: cannot read the data directory: %w", err)
 	}
 	data, marker := "", false
 	for _, n := range names {
@@ -133,9 +151,9 @@ func (s *Store) checkFiles() error {
 		}
 	}
 	if data != "" && !marker {
-		return s.corrupt(fmt.Errorf("%s is there, but no marker.manifest file", data))
+		return false, s.corrupt(fmt.Errorf("%s is there, but no marker.manifest file", data))
 	}
-	return nil
+	return !marker, nil
 }
 
 // checkRoom refuses to open where the logs cannot be turned into files: Pebble
