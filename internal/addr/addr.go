@@ -219,8 +219,11 @@ func DomainKey(s string) string {
 	if isASCII(s) {
 		return strings.ToLower(s)
 	}
-	if a, err := idna.Lookup.ToASCII(s); err == nil && plainDomain(a) {
-		return strings.ToLower(a)
+	// Some letters have a name in ASCII only once they are small.
+	for _, form := range []string{s, fold(s)} {
+		if a, err := idna.Lookup.ToASCII(form); err == nil && plainDomain(a) {
+			return strings.ToLower(a)
+		}
 	}
 	return fold(s)
 }
