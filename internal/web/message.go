@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"golang.org/x/net/idna"
 
@@ -90,15 +91,11 @@ func (s *Site) permalink(c *call) error {
 	if err != nil {
 		return err
 	}
-	title := r.Subject
-	if title == "" {
-		title = "No subject"
-	}
 	if c.class == classFrag { // there is no list beside it
 		s.show(c, http.StatusOK, ui.Mailbox{ReaderOnly: true, Reader: &r})
 		return nil
 	}
-	s.show(c, http.StatusOK, ui.Page{Shell: s.shell(c, cut(title, 120), ""), Reader: r})
+	s.show(c, http.StatusOK, ui.Page{Shell: s.shell(c, pageTitle(r.Subject), ""), Reader: r})
 	return nil
 }
 
@@ -135,10 +132,7 @@ func (s *Site) message(c *call) error {
 	if err != nil {
 		return err
 	}
-	page.Reader = &r
-	if page.Title = cut(r.Subject, 120); page.Title == "" {
-		page.Title = "No subject"
-	}
+	page.Reader, page.Title = &r, pageTitle(r.Subject)
 	for i := range page.Rows {
 		page.Rows[i].Current = page.Rows[i].UID == r.UID
 	}
@@ -146,11 +140,30 @@ func (s *Site) message(c *call) error {
 	return nil
 }
 
+// pageTitle names a page after a mail's subject. A title has no bdi: signs that
+// turn text around would turn the browser's own words around, too.
+func pageTitle(subject string) string {
+	subject = strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Bidi_Control, r) || unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, subject)
+	if strings.TrimSpace(subject) == "" {
+		return "No subject"
+	}
+	return cut(subject, 120)
+}
+
 // markSeen is the one thing that a GET changes, and only for the owner. A
 // browser that merely fetches ahead does not count as reading.
 func (s *Site) markSeen(c *call, m *mail) error {
 	ahead := c.r.Header.Get("Sec-Purpose") != "" || c.r.Method == http.MethodHead
-	if m.entry.Flags&mailstore.Seen != 0 || ahead {
+	// A page of another origin can make a browser ask, by an image for example.
+	// Only what the owner sees counts: a page, or a piece of one for our scripts.
+	dest := c.r.Header.Get("Sec-Fetch-Dest")
+	unseen := dest != "" && dest != "document" && c.class != classFrag
+	if m.entry.Flags&mailstore.Seen != 0 || ahead || unseen {
 		return nil
 	}
 	_, err := s.o.Store.SetFlags(c.ctx, m.acct, m.box.ID, []mailstore.UID{m.entry.UID},

@@ -91,7 +91,7 @@ func (v Vector) EML(beacon string) []byte {
 	default:
 		m = message("Content-Type: text/plain; charset=utf-8", v.Name, v.Text)
 	}
-	return bytes.ReplaceAll(m, []byte(Beacon), []byte(beacon))
+	return encode(bytes.ReplaceAll(m, []byte(Beacon), []byte(beacon)))
 }
 
 // message is a message of one part.

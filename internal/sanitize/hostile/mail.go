@@ -1,8 +1,10 @@
 package hostile
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -152,19 +154,36 @@ func svg(name string) string {
 
 // attached is a message with one file.
 func attached(name, typ, content string) []byte {
-	b := base64.StdEncoding.EncodeToString([]byte(content))
-	var lines strings.Builder
-	for len(b) > 76 {
-		lines.WriteString(b[:76] + "\n")
-		b = b[76:]
-	}
-	lines.WriteString(b)
 	if typ != "" {
 		typ = "Content-Type: " + typ + "\n"
 	}
-	return crlf("From: m@evil.test\nTo: ada@x.test\nSubject: " + name + "\nMIME-Version: 1.0\n" +
+	head := crlf("From: m@evil.test\nTo: ada@x.test\nSubject: " + name + "\nMIME-Version: 1.0\n" +
 		"Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/html\n\n<p>see <img src=\"cid:fil" +
 		"e\"></p>\n--b\n" +
-		typ + "Content-Transfer-Encoding: base64\nContent-ID: <file>\nContent-Disposition: attachment\n\n" +
-		lines.String() + "\n--b--\n")
+		typ + "Content-Transfer-Encoding: base64\nContent-ID: <file>\nContent-Disposition: attachment\n\n")
+	return append(head, encodeFrom+content+encodeTo+"\r\n--b--\r\n"...)
+}
+
+// What stands between these is encoded once the beacon is in place.
+const (
+	encodeFrom = "{{BASE64}}"
+	encodeTo   = "{{/BASE64}}"
+)
+
+// encode writes what is marked in base64.
+func encode(m []byte) []byte {
+	head, rest, ok := bytes.Cut(m, []byte(encodeFrom))
+	if !ok {
+		return m
+	}
+	content, tail, _ := bytes.Cut(rest, []byte(encodeTo))
+	out := bytes.NewBuffer(slices.Clone(head))
+	b := base64.StdEncoding.EncodeToString(content)
+	for len(b) > 76 {
+		out.WriteString(b[:76] + "\r\n")
+		b = b[76:]
+	}
+	out.WriteString(b)
+	out.Write(tail)
+	return out.Bytes()
 }
