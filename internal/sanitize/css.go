@@ -57,6 +57,9 @@ func (c *cssCleaner) token() {
 	case b == '-' && strings.HasPrefix(c.src[c.i:], "-->"):
 		c.i += 3
 		c.space()
+	case b == '@': // alone it says nothing, but it must not meet a name
+		c.i++
+		c.space()
 	default:
 		c.i++
 		c.block(b)
@@ -239,6 +242,7 @@ func (c *cssCleaner) atRule(name string) {
 	if low == "import" {
 		c.d.remove("CSS @import")
 	}
+	c.space() // what stood around the rule must not become one token: u@x;rl(
 	// To the ";" or over the block (CSS Syntax 3 §5.4.2).
 	depth := 0
 	for c.i < len(c.src) {

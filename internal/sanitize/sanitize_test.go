@@ -77,6 +77,8 @@ func TestStyle(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"p{color:red}", "p{color:red}"},
 		{`@import "http://r.test/x"; p{a:b}`, "p{a:b}"},
+		{`@@x;import "http://r.test/x"; p{a:b}`, `import "http://r.test/x"; p{a:b}`},
+		{`p{background:u@x;rl(http://r.test/x)}`, `p{background:u rl(http://r.test/x)}`},
 		{`@im\70ort url(http://r.test/x); p{a:b}`, "p{a:b}"},
 		{"<!-- p > a { b : c } -->", "p > a { b : c }"},
 		{`@font-face{src:url(http://r.test/f)}p{x:y}`, "@font-face{src:none}p{x:y}"},
