@@ -219,13 +219,17 @@ func DomainKey(s string) string {
 	if isASCII(s) {
 		return strings.ToLower(s)
 	}
+	f := fold(s)
+	if !plainDomain(f) { // composing can make a sign of ASCII: U+037E becomes ";"
+		f = strings.ToLower(s)
+	}
 	// Some letters have a name in ASCII only once they are small.
-	for _, form := range []string{s, fold(s)} {
+	for _, form := range []string{s, f} {
 		if a, err := idna.Lookup.ToASCII(form); err == nil && plainDomain(a) {
 			return strings.ToLower(a)
 		}
 	}
-	return fold(s)
+	return f
 }
 
 // plainDomain tells whether IDNA mapping left a name that Parse would read back.
