@@ -32,7 +32,7 @@ type work struct {
 type sight struct {
 	ID, Dialogs, Openers, Clicked, Popups, Doubts int
 	Layer                                         layer
-	Click                                         bool
+	Click, Owned                                  bool
 	Downloads, Dom                                []string
 	Moved, Trouble                                string
 }
@@ -180,6 +180,19 @@ func (st *stage) learn(t *testing.T, r *reader, jobs []work) {
 	}
 }
 
+// excused are the deliberate exceptions: what one layer lets through alone,
+// and why that is borne. Nothing is excused in the product.
+func excused() map[string]map[layer]func(hit) bool {
+	socket := func(h hit) bool { return h.Method == "" }
+	return map[string]map[layer]func(hit) bool{
+		// Chromium opens a socket for a frame before it asks the policy of the
+		// document around, and then sends nothing over it. The one header that
+		// stops that, Connection-Allowlist, stops the links of a mail, too. The
+		// sanitizer leaves no frames.
+		"19h-iframe": {headed: socket},
+	}
+}
+
 // acted says what an attack did at a layer, "" if nothing.
 func (st *stage) acted(saw *sights, i sight) string {
 	a := st.attacks[i.ID]
@@ -189,7 +202,8 @@ func (st *stage) acted(saw *sights, i sight) string {
 		did = append(did, "script ran")
 	}
 	for _, h := range st.sink.at(host) {
-		if i.Layer == bare || !i.Click || !h.meant() {
+		pass := excused()[a.Name][i.Layer]
+		if i.Layer == bare || !(i.Click && h.meant() || pass != nil && pass(h)) {
 			did = append(did, h.String())
 		}
 	}
@@ -271,6 +285,9 @@ func judge(t *testing.T, st *stage, saw *sights) {
 		t.Errorf("%d attacks at %d layers, but %d were tried", len(st.attacks), layers, len(tried))
 	}
 	for _, i := range saw.list {
+		if i.Layer == whole && !i.Click && !i.Owned {
+			t.Errorf("%s was not opened in the list", st.attacks[i.ID].Name)
+		}
 		if a := st.attacks[i.ID]; a.Group == 25 && i.Layer == whole && !i.Click && i.Doubts == 0 {
 			t.Errorf("%s: no doubt about its link is shown", a.Name)
 		}

@@ -158,8 +158,15 @@ func logs(t *testing.T, s *harness.Server) {
 		}
 	}
 	dial(t, s, acct, "x.test").send(plainLetter(evil))
-	r := logIn(t, s, acct)
-	r.get("/nothing%1b[31m%0aforged", "User-Agent", "\x7f[31m", "Referer", "x")
+	page, err := net.Dial("tcp", s.HTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer page.Close()
+	_ = page.SetDeadline(time.Now().Add(20 * time.Second))
+	fmt.Fprintf(page, "GET /nothing%%1b[31m%%0aforged HTTP/1.1\r\nHost: %s\r\nUser-Agent: \u202e[31m\r\n"+
+		"Connection: close\r\n\r\n", s.HTTP)
+	_, _ = io.Copy(io.Discard, page)
 	for i, b := range s.Output() {
 		if b < 0x20 && b != '\n' && b != '\t' || b == 0x7f || b >= 0x202a && b <= 0x202e || b == 0x2028 {
 			t.Fatalf("the log has %U: %.200q", b, s.Output()[max(0, i-100):])
@@ -219,10 +226,18 @@ func hosts(t *testing.T, s *harness.Server) {
 	if b, _ := io.ReadAll(resp.Body); strings.Contains(string(b), "evil") {
 		t.Errorf("POST /user repeats a forged name: %s", b)
 	}
-	for _, head := range []string{"GET / HTTP/1.1\r\nHost: evil.test", "GET http://evil.test/ HTTP/1.1\r\nHost: " + s.HTTP,
+	heads := []string{"GET / HTTP/1.1\r\nHost: evil.test", "GET http://evil.test/ HTTP/1.1\r\nHost: " + s.HTTP,
 		"POST /user HTTP/1.1\r\nHost: evil.test", "GET / HTTP/1.1\r\nHost: 127.0.0.1.evil.test",
 		"GET / HTTP/1.1\r\nHost: evil.test:80", "GET / HTTP/1.1\r\nHost: localhost.evil.test",
-		"GET /message/x HTTP/1.1\r\nHost: 127.0.0.1@evil.test", "GET / HTTP/1.1\r\nHost: " + s.HTTP + "\r\nHost: evil.test"} {
+		"GET /message/x HTTP/1.1\r\nHost: 127.0.0.1@evil.test", "GET / HTTP/1.1\r\nHost: " + s.HTTP + "\r\nHost: evil.test"}
+	for _, path := range []string{"/messages", "/events?box=1", "/v1/account", "/openapi.json", "/static/app.css", "/f/x/",
+		"/robots.txt"} { // a rebound name
+		heads = append(heads, "GET "+path+" HTTP/1.1\r\nHost: rebind.test")
+	}
+	for _, path := range []string{"/create", "/login", "/catch-all", "/messages", "/logout", "/v1/messages"} {
+		heads = append(heads, "POST "+path+" HTTP/1.1\r\nHost: rebind.test")
+	}
+	for _, head := range heads {
 		conn, err := net.Dial("tcp", s.HTTP)
 		if err != nil {
 			t.Fatal(err)

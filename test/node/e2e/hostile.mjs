@@ -161,8 +161,9 @@ const owner = () => async (page) => {
     await ready;
     const frame = await page.$('iframe.mail').then((el) => el?.contentFrame());
     if (frame) await frame.waitForLoadState('load', { timeout: 20000 }).catch(() => { r.trouble ||= 'the frame does not load'; });
+    r.owned = true;
     await look(page, r, 'owner');
-    if (a.kind !== 'html') {
+    if (a.kind === 'text') {
       for (const tab of ['text', 'headers', 'source', 'parts', 'envelope']) {
         await page.locator(`[data-tab=${tab}]`).evaluate((el) => el.click());
         await page.waitForSelector(`.view[data-view=${tab}]`, { timeout: 20000 });
