@@ -159,10 +159,17 @@ func allocate(f vfs.File, size int64) error {
 // store's keys, a kind of row of one account.
 const freedPrefix = 9
 
+// tight: below twice the reserve. Space is fetched back until then, so that the
+// first megabytes that return do not stop the rest from coming.
+func (p *space) tight() bool {
+	free := p.free.Load()
+	return p.low() || free >= 0 && free < 2*p.reserve.Load()
+}
+
 // noteFreed remembers where keys were deleted, so that their space can be
-// fetched back while the disk is low.
+// fetched back while the disk is tight.
 func (p *space) noteFreed(key []byte) {
-	if !p.low() {
+	if !p.tight() {
 		return
 	}
 	p.freedMu.Lock()
@@ -200,12 +207,14 @@ func (s *Store) keepHouse(ctx context.Context) {
 		s.space.refresh()
 		if !s.space.low() {
 			told = false
+		}
+		if !s.space.tight() {
 			if err := s.space.keepBallast(); err != nil && s.flood.allow() {
 				s.log.Warn("store: " + err.Error())
 			}
 			continue
 		}
-		if !told {
+		if !told && s.space.low() {
 			told = true
 			s.log.Warn("store: the disk is nearly full; only what frees space is let through",
 				"free", s.space.free.Load(), "reserve", s.space.reserve.Load())

@@ -142,12 +142,12 @@ const opCost = 1 + 5 + 5 + 1 + revSize
 func (s *Store) batch(set *overlay.Set) (*pebble.Batch, error) {
 	b := s.db.NewBatchWithSize(16 + set.Bytes() + opCost*set.Len())
 	rev := uint64(s.nextRev())
-	low := s.space.low()
+	tight := s.space.tight()
 	for w := range set.Writes {
 		var op *pebble.DeferredBatchOp
 		if w.Delete {
 			op = b.DeleteDeferred(1 + len(w.Key))
-			if low {
+			if tight {
 				s.space.noteFreed(w.Key)
 			}
 		} else {
