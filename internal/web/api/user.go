@@ -40,12 +40,13 @@ func (a *API) user(w http.ResponseWriter, r *http.Request) {
 	// A body that stalls must not hold the caller: it is not needed.
 	_ = rc.SetReadDeadline(time.Now().Add(UserBodyTime))
 	body, err := io.ReadAll(io.LimitReader(r.Body, MaxUserBody+1))
-	_ = rc.SetReadDeadline(time.Time{})
 	if err != nil || len(body) > MaxUserBody {
+		// The deadline stays: net/http reads what is left before it closes.
 		w.Header().Set("Connection", "close")
 		writeUser(w, http.StatusOK, userError("The request's body is too long or never ended."))
 		return
 	}
+	_ = rc.SetReadDeadline(time.Time{})
 	ctx, cancel := context.WithTimeout(r.Context(), UserBudget)
 	defer cancel()
 	created, err := a.o.Provision.Create(ctx, provision.Request{
