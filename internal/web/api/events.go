@@ -40,6 +40,10 @@ func (a *API) events(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if r.Method == http.MethodHead { // its answer is over: a stream would only hold up the connection
+		w.Header().Set("Content-Type", "text/event-stream")
+		return
+	}
 	release, ok := a.streams.take(c.Acct)
 	if !ok {
 		writeProblem(w, http.StatusTooManyRequests, "This account has 20 event streams open already; that is the most.")
