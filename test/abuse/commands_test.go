@@ -56,11 +56,13 @@ var commands = []struct{ port, name, script string }{
 	{"smtp", "BDAT of 2^64", smtpRcpt + "> BDAT 18446744073709551616 LAST\n< 501\n<.\n"},
 	{"smtp", "BDAT of 2^61", smtpRcpt + "> BDAT 2305843009213693952 LAST\n< 552\n<.\n"},
 	{"smtp", "BDAT broken off", smtpRcpt + "> BDAT 100\n>> half\n"},
-	{"smtp", "DATA in the midst of BDAT", smtpRcpt + "> BDAT 4\n>> half\n< 250\n> DATA\n< 503\n> RSET\n< 250\n" + smtpQuit},
+	{"smtp", "DATA in the midst of BDAT", smtpRcpt +
+		"> BDAT 4\n>> half\n< 250\n> DATA\n< 503\n> RSET\n< 250\n" + smtpQuit},
 	{"smtp", "30 wrong commands", smtpHello + ">> {X\\r\\n*30}\n< 421\n<.\n"},
 	{"smtp", "TLS on the plain port", ">> \\x16\\x03\\x01\\x02\\x00\\x01\\x00\\x01\\xfc\\x03\\x03\n<.\n"},
 	{"mx", "AUTH", smtpHello + "> AUTH PLAIN {plain}\n< 502\n" + smtpQuit},
-	{"mx", "nobody's address", smtpHello + "> MAIL FROM:<>\n< 250\n> RCPT TO:<nobody@eider.test>\n< 550 5.1.1\n" + smtpQuit},
+	{"mx", "nobody's address", smtpHello +
+		"> MAIL FROM:<>\n< 250\n> RCPT TO:<nobody@eider.test>\n< 550 5.1.1\n" + smtpQuit},
 	{"mx", "relaying", smtpHello + "> MAIL FROM:<a@b>\n< 250\n> RCPT TO:<x@elsewhere.test>\n< 550\n" + smtpQuit},
 	{"lmtp", "EHLO", "< 220\n> EHLO abuse.test\n< 500\n" + smtpQuit},
 	{"lmtp", "nobody's address", "< 220\n> LHLO a\n< 250 \n> MAIL FROM:<>\n< 250\n> RCPT TO:<nobody@eider.test>\n< 550\n" +
@@ -93,7 +95,8 @@ var commands = []struct{ port, name, script string }{
 	{"imap", "FETCH before SELECT", imapLogin + "> a FETCH 1 FLAGS\n< a BAD\n" + imapQuit},
 	{"imap", "SELECT before LOGIN", "< * OK\n> a SELECT INBOX\n< a BAD\n" + imapQuit},
 	{"imap", "line of 70,000 bytes in IDLE", imapSelect + "> a IDLE\n< +\n> {a*70000}\n< a BAD\n" + imapQuit},
-	{"imap", "garbage in AUTHENTICATE", "< * OK\n> a AUTHENTICATE PLAIN\n< +\n>> \\xff\\xfe\\x00\\r\\n\n< a BAD\n" + imapQuit},
+	{"imap", "garbage in AUTHENTICATE", "< * OK\n" +
+		"> a AUTHENTICATE PLAIN\n< +\n>> \\xff\\xfe\\x00\\r\\n\n< a BAD\n" + imapQuit},
 	{"imap", "30 wrong commands", imapLogin + ">> {x y\\r\\n*30}\n< * BYE\n<.\n"},
 	{"imap", "TLS on the plain port", "< * OK\n>> \\x16\\x03\\x01\\x02\\x00\\x01\\x00\\x01\\xfc\\r\\n\n<.\n"},
 
@@ -103,8 +106,9 @@ var commands = []struct{ port, name, script string }{
 	{"pop3", "AUTH response of 13,000 bytes", "< +OK\n> AUTH PLAIN\n< +\n> {A*13000}\n< -ERR\n> CAPA\n< +OK\n" + pop3Quit},
 	{"pop3", "unknown command", pop3Login + "> XYZZY\n< -ERR\n> \n< -ERR\n" + pop3Quit},
 	{"pop3", "NUL in a command", pop3Login + ">> STAT\\x00\\r\\n\n< -ERR\n> STAT\n< +OK\n" + pop3Quit},
-	{"pop3", "numbers that are none", pop3Login + "> RETR -1\n< -ERR\n> RETR 0\n< -ERR\n> RETR 99999999999999999999\n< -ERR\n" +
-		"> RETR 1x\n< -ERR\n> TOP 1 -1\n< -ERR\n> DELE 4294967297\n< -ERR\n> RETR 1 1\n< -ERR\n" + pop3Quit},
+	{"pop3", "numbers that are none", pop3Login + "> RETR -1\n< -ERR\n> RETR 0\n< -ERR\n" +
+		"> RETR 99999999999999999999\n< -ERR\n> RETR 1x\n< -ERR\n" +
+		"> TOP 1 -1\n< -ERR\n> DELE 4294967297\n< -ERR\n> RETR 1 1\n< -ERR\n" + pop3Quit},
 	{"pop3", "RETR before the login", "< +OK\n> RETR 1\n< -ERR\n" + pop3Quit},
 	{"pop3", "DELE and a broken connection", pop3Login + "> DELE 1\n< +OK\n"},
 	{"pop3", "30 wrong commands", pop3Login + ">> {X\\r\\n*30}\n< -ERR Too many\n<.\n"},

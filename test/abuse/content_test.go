@@ -51,8 +51,10 @@ func contents() map[string][]byte {
 		"messages 10,000":      []byte(head + strings.Repeat("Content-Type: message/rfc822\r\n\r\n", 10_000)),
 		"HTML 10,000": []byte(head + "Content-Type: text/html\r\n\r\n" + strings.Repeat("<div><b>", 10_000) +
 			"deep" + strings.Repeat("</div>", 10_000)),
-		"comments 10,000":  []byte("From: " + strings.Repeat("(", 10_000) + " <a@b>\r\nTo: " + strings.Repeat("<", 10_000) + "\r\n\r\n"),
-		"parts 20,000":     []byte(head + "Content-Type: multipart/mixed; boundary=b\r\n\r\n" + strings.Repeat("--b\r\n\r\n", 20_000)),
+		"comments 10,000": []byte("From: " + strings.Repeat("(", 10_000) + " <a@b>\r\n" +
+			"To: " + strings.Repeat("<", 10_000) + "\r\n\r\n"),
+		"parts 20,000": []byte(head + "Content-Type: multipart/mixed; boundary=b\r\n\r\n" +
+			strings.Repeat("--b\r\n\r\n", 20_000)),
 		"broken base64":    []byte(head + "Content-Transfer-Encoding: base64\r\n\r\n====AAA=\r\n=\x00A\r\nAA\r\n"),
 		"charset of none":  []byte(head + "Content-Type: text/plain; charset=\"\x00\xff\"\r\n\r\n\xff\xfe\r\n"),
 		"an mbox":          []byte("From a@b Mon Nov  2 10:00:00 2026\nSubject: x\n\nFrom here\n>From there\n"),

@@ -12,14 +12,17 @@ const row = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n"
 // tooLarge are ways to send a message over the limit; {K*n} is n kilobytes of
 // text.
 var tooLarge = []struct{ port, name, script string }{
-	{"smtp", "SIZE", smtpLogin + "> MAIL FROM:<a@abuse.test> SIZE=100001\n< 552\n> MAIL FROM:<a@abuse.test> SIZE=99999\n< 250\n" + smtpQuit},
+	{"smtp", "SIZE", smtpLogin + "> MAIL FROM:<a@abuse.test> SIZE=100001\n< 552\n" +
+		"> MAIL FROM:<a@abuse.test> SIZE=99999\n< 250\n" + smtpQuit},
 	{"mx", "SIZE", smtpHello + "> MAIL FROM:<a@abuse.test> SIZE=100001\n< 552 5.3.4\n" + smtpQuit},
 	{"lmtp", "SIZE", "< 220\n> LHLO x\n< 250 \n> MAIL FROM:<a@abuse.test> SIZE=100001\n< 552 5.3.4\n" + smtpQuit},
 	{"smtp", "DATA", smtpRcpt + "> DATA\n< 354\n>> {K*120}.\\r\\n\n< 552\n" + smtpQuit},
-	{"smtp", "DATA after a SIZE that lies", smtpLogin + "> MAIL FROM:<a@abuse.test> SIZE=10\n< 250\n> RCPT TO:<b@c>\n< 250\n" +
+	{"smtp", "DATA after a SIZE that lies", smtpLogin +
+		"> MAIL FROM:<a@abuse.test> SIZE=10\n< 250\n> RCPT TO:<b@c>\n< 250\n" +
 		"> DATA\n< 354\n>> {K*120}.\\r\\n\n< 552\n" + smtpQuit},
 	{"smtp", "DATA far over the limit", smtpRcpt + "> DATA\n< 354\n>> {K*500}\n< 552\n<.\n"},
-	{"mx", "DATA", smtpHello + "> MAIL FROM:<>\n< 250\n> RCPT TO:<{user}>\n< 250\n> DATA\n< 354\n>> {K*120}.\\r\\n\n< 552\n" + smtpQuit},
+	{"mx", "DATA", smtpHello + "> MAIL FROM:<>\n< 250\n> RCPT TO:<{user}>\n< 250\n" +
+		"> DATA\n< 354\n>> {K*120}.\\r\\n\n< 552\n" + smtpQuit},
 	{"lmtp", "DATA, two recipients", "< 220\n> LHLO x\n< 250 \n> MAIL FROM:<>\n< 250\n> RCPT TO:<{user}>\n< 250\n" +
 		"> RCPT TO:<{user}>\n< 250\n> DATA\n< 354\n>> {K*120}.\\r\\n\n< 552\n< 552\n" + smtpQuit},
 	{"smtp", "one BDAT", smtpRcpt + "> BDAT 122880 LAST\n>> {K*120}\n< 552\n" + smtpQuit},

@@ -14,7 +14,8 @@ import (
 // startTLS is how each plain port is asked for TLS, and what it says first.
 var startTLS = []struct{ port, before, ask, goAhead, after string }{
 	{"smtp", smtpHello, "STARTTLS", "220", "> EHLO x\n< 250 \n> AUTH PLAIN {plain}\n< 235\n" + smtpQuit},
-	{"mx", smtpHello, "STARTTLS", "220", "> EHLO x\n< 250 \n> MAIL FROM:<>\n< 250\n> RCPT TO:<{user}>\n< 250\n" + smtpQuit},
+	{"mx", smtpHello, "STARTTLS", "220",
+		"> EHLO x\n< 250 \n> MAIL FROM:<>\n< 250\n> RCPT TO:<{user}>\n< 250\n" + smtpQuit},
 	{"lmtp", "< 220\n> LHLO x\n< 250 \n", "STARTTLS", "220", "> LHLO x\n< 250 \n" + smtpQuit},
 	{"imap", "< * OK\n", "a STARTTLS", "a OK", "> l LOGIN {user} {pass}\n< l OK\n" + imapQuit},
 	{"pop3", "< +OK\n", "STLS", "+OK", "> USER {user}\n< +OK\n> PASS {pass}\n< +OK\n" + pop3Quit},
@@ -129,7 +130,8 @@ func TestInjection(t *testing.T) {
 		})
 	}
 	for _, c := range []struct{ port, before, after string }{
-		{"smtp", smtpHello + "> MAIL FROM:<a@b>\n< 250\n> STARTTLS\n< 220\n", "> RCPT TO:<a@b>\n< 503\n> MAIL FROM:<a@b>\n< 503\n" + smtpQuit},
+		{"smtp", smtpHello + "> MAIL FROM:<a@b>\n< 250\n> STARTTLS\n< 220\n",
+			"> RCPT TO:<a@b>\n< 503\n> MAIL FROM:<a@b>\n< 503\n" + smtpQuit},
 		{"pop3", "< +OK\n> USER {user}\n< +OK\n> STLS\n< +OK\n", "> PASS {pass}\n< -ERR\n" + pop3Quit},
 		{"smtp", smtpHello + "> STARTTLS\n< 220\n", "> EHLO x\n< 250 \n> STARTTLS\n< 503\n" + smtpQuit},
 		{"imap", "< * OK\n> a STARTTLS\n< a OK\n", "> b STARTTLS\n< b BAD\n" + imapQuit},
@@ -165,11 +167,13 @@ func TestNoSTARTTLS(t *testing.T) {
 var publicTries = []struct{ port, name, script string }{
 	{"smtp", "AUTH in clear", smtpHello + "> AUTH PLAIN {plain}\n< 538\n" + smtpQuit},
 	{"smtp", "no AUTH", smtpHello + "> MAIL FROM:<a@b>\n< 530\n" + smtpQuit},
-	{"mx", "catch-all", smtpHello + "> MAIL FROM:<>\n< 250\n> RCPT TO:<catch-all@mail.abuse.test>\n< 550 5.1.1\n" + smtpQuit},
+	{"mx", "catch-all", smtpHello +
+		"> MAIL FROM:<>\n< 250\n> RCPT TO:<catch-all@mail.abuse.test>\n< 550 5.1.1\n" + smtpQuit},
 	{"mx", "AUTH", smtpHello + "> AUTH PLAIN {plain}\n< 502\n" + smtpQuit},
 	{"imap", "LOGIN in clear", "< * OK\n> a LOGIN {user} {pass}\n< a NO [PRIVACYREQUIRED]\n> b CAPABILITY\n" +
 		"< * CAPABILITY\n< b OK\n> c AUTHENTICATE PLAIN {plain}\n< c NO\n" + imapQuit},
-	{"pop3", "USER in clear", "< +OK\n> USER {user}\n< -ERR\n> PASS {pass}\n< -ERR\n> AUTH PLAIN {plain}\n< -ERR\n" + pop3Quit},
+	{"pop3", "USER in clear", "< +OK\n> USER {user}\n< -ERR\n" +
+		"> PASS {pass}\n< -ERR\n> AUTH PLAIN {plain}\n< -ERR\n" + pop3Quit},
 }
 
 // TestPublicMode: no AUTH in clear, no trust by address or by what a header
