@@ -26,16 +26,22 @@ const boxID = root.dataset.box || '';
 
 // ---- the reader
 
+// How often something was asked for: an answer that comes late is not shown.
+let asked = 0;
 /** Shows a message beside the list. @param {string} url @param {{push?: boolean, focus?: string}} [how] */
 async function show(url, how = {}) {
+  const turn = ++asked;
   let part;
   const slow = setTimeout(() => pane.setAttribute('aria-busy', 'true'), 150);
-  try { part = await frag(url); } catch (e) { location.href = url; return; } finally { clearTimeout(slow); pane.removeAttribute('aria-busy'); }
+  try { part = await frag(url); } catch (e) { if (turn === asked) location.href = url; return; } finally { clearTimeout(slow); pane.removeAttribute('aria-busy'); }
+  if (turn !== asked) return; // something else was asked for meanwhile
   pane.replaceChildren(part);
   pane.scrollTop = 0;
   document.body.classList.add('open');
   if (how.push) history.pushState(null, '', url); else history.replaceState(null, '', url);
   title($('#subject', pane)?.textContent || 'Message');
+  const tab = $('.tabs [aria-current]', pane);
+  if (tab?.parentElement) tab.parentElement.scrollLeft += tab.getBoundingClientRect().right - tab.parentElement.getBoundingClientRect().right + 12;
   const uid = reader()?.dataset.uid || '';
   const row = rowOf(uid);
   mark(row);
@@ -51,8 +57,12 @@ function mark(row) {
   row.scrollIntoView({ block: 'nearest' });
 }
 /** @param {string} text */
-function title(text) { document.title = (/^\(\d+\) /.exec(document.title)?.[0] || '') + text.trim() + ' · Eider'; }
+function title(text) {
+  const plain = text.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '').trim().slice(0, 120); // a title has no bdi
+  document.title = (/^\(\d+\) /.exec(document.title)?.[0] || '') + plain + ' · Eider';
+}
 function close(push = true) {
+  asked++;
   const uid = reader()?.dataset.uid;
   document.body.classList.remove('open');
   pane.replaceChildren();
