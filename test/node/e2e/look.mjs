@@ -24,7 +24,7 @@ async function fill(a) {
   for (let i = 0; i < 12; i++) await send({ from: `Sender ${i} <s${i}@example.test>`, subject: `Nightly build ${i}`, text: 'All tests passed.' });
   const rich = await send({
     from: 'The Shop <news@shop.example>', cc: 'team@example.test', replyTo: 'help@shop.example', subject: 'The November letter',
-    text: 'Dear Ada, the letter is at https://shop.example/letter (code 713204).', html: news,
+    text: 'Dear Ada, the letter is at https://shop.example/letter (code 713204).\n' + 'One more line.\n'.repeat(60), html: news,
     attachments: [{ filename: 'terms and conditions of sale.pdf', content: 'x'.repeat(120000) }, { filename: 'logo.png', content: Buffer.from('iVBORw0KGgo=', 'base64'), cid: 'logo' }],
   });
   to.close();
@@ -46,6 +46,12 @@ const wide = (page) => page.evaluate(() => {
   return `${over} px: ${worst}`;
 });
 
+/** Whether a message's view lies under what comes after it. */
+const under = (page) => page.evaluate(() => {
+  const v = document.querySelector('.view');
+  return v && v.scrollHeight > v.clientHeight + 1 ? `${v.dataset.view}: ${v.scrollHeight} in ${v.clientHeight} px` : '';
+});
+
 async function inspect(page, name) {
   let found = 0;
   for (const scheme of ['light', 'dark']) {
@@ -58,6 +64,8 @@ async function inspect(page, name) {
       const bad = await audit(page);
       if (bad.length) { found++; check(`axe: ${at}`, false, bad.join('\n')); }
       const over = await wide(page);
+      const hidden = name.includes('details') ? '' : await under(page);
+      if (hidden) { found++; check(`room: ${at}`, false, hidden); }
       if (over) { found++; check(`fits: ${at}`, false, over); }
     }
   }
