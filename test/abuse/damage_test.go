@@ -101,35 +101,42 @@ func (f *filled) copied(t *testing.T) (dir, store string) {
 
 // complete starts a server on dir and reads all mail that was acknowledged. It
 // returns "" if all is there as it was, or else what the server says of the
-// first message that it cannot give, and what it has logged.
+// first message that it cannot give; and what it has logged.
 func (f *filled) complete(t *testing.T, dir string) (said, log string) {
 	t.Helper()
 	s := &target{Server: harness.StartIn(t, dir), acct: f.acct, messages: len(f.texts)}
-	defer s.Stop(t)
-	w := dial(t, s.POP3)
+	if said = f.missing(dial(t, s.POP3)); said == "" {
+		s.survives(t, 0)
+	}
+	s.Stop(t)
+	return said, s.Output()
+}
+
+// missing is complete over POP3.
+func (f *filled) missing(w *wire) string {
+	w.t.Helper()
 	defer w.Close()
 	w.talk(f.acct, pop3Login+"> STAT")
 	if stat := w.until(""); !strings.HasPrefix(stat, fmt.Sprintf("+OK %d ", len(f.texts))) {
-		return stat, s.Output()
+		return stat
 	}
 	for i, text := range f.texts {
 		w.send(fmt.Sprintf("RETR %d\r\n", i+1))
 		if line := w.until(""); !strings.HasPrefix(line, "+OK") {
-			return line, s.Output()
+			return line
 		}
 		var got strings.Builder
 		for line := ""; line != ".\r\n"; got.WriteString(line) {
 			var err error
 			if line, err = w.r.ReadString('\n'); err != nil {
-				return fmt.Sprintf("message %d: %v", i+1, err), s.Output()
+				return fmt.Sprintf("message %d: %v", i+1, err)
 			}
 		}
 		if !strings.HasSuffix(got.String(), text+".\r\n") {
-			return fmt.Sprintf("message %d: %.100q", i+1, got.String()), s.Output()
+			return fmt.Sprintf("message %d: %.100q", i+1, got.String())
 		}
 	}
-	s.survives(t, 0)
-	return "", ""
+	return ""
 }
 
 // damage of one file.
