@@ -1,6 +1,7 @@
 package addr_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -166,5 +167,27 @@ func BenchmarkKey(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_ = a.Key()
+	}
+}
+
+// TestParsePath_Long: a source route fills a path up to its limit, and no further.
+func TestParsePath_Long(t *testing.T) {
+	t.Parallel()
+	path := func(n int) string { return "<@" + strings.Repeat("x", n-len("<@:a@b>")) + ":a@b>" }
+	if a, _, err := addr.ParsePath(path(addr.MaxPath)); err != nil || a.String() != "a@b" {
+		t.Errorf("%d bytes: %q %v", addr.MaxPath, a.String(), err)
+	}
+	if _, _, err := addr.ParsePath(path(addr.MaxPath + 1)); !errors.Is(err, addr.ErrTooLong) {
+		t.Errorf("%d bytes: %v", addr.MaxPath+1, err)
+	}
+}
+
+// TestParse_Long: an address is as long as it may be, and no longer.
+func TestParse_Long(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]error{addr.MaxLen: nil, addr.MaxLen + 1: addr.ErrTooLong} {
+		if a, err := addr.Parse(strings.Repeat("a", n-2) + "@b"); !errors.Is(err, want) || err == nil && len(a.String()) != n {
+			t.Errorf("%d bytes: %v", n, err)
+		}
 	}
 }

@@ -27,6 +27,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/eidermail/eider/internal/bus"
 	"github.com/eidermail/eider/internal/mailstore"
 	"github.com/eidermail/eider/internal/mailstore/account"
 	"github.com/eidermail/eider/internal/secret"
@@ -61,6 +62,8 @@ type Options struct {
 	// Trusted tells the peers of dev trust, normally policy.Trusted of a peer
 	// that came directly; nil: nobody.
 	Trusted func(netip.Addr) bool
+	// Limiter counts failed logins of several servers together; nil: each alone.
+	Limiter bus.Limiter
 	Log     *slog.Logger
 	Now     func() time.Time
 }
@@ -76,9 +79,11 @@ type Auth struct {
 	hasher  *account.Hasher
 	fails   *throttle
 	memos   *memory
-	links   linkKeys
-	link    *base64.Encoding
-	pepper  [32]byte // of this process only: names memos and throttled accounts
+	// together are the failures at all servers.
+	together together
+	links    linkKeys
+	link     *base64.Encoding
+	pepper   [32]byte // of this process only: names memos and throttled accounts
 	// markAgain is the second from which uses are noted again.
 	markAgain atomic.Int64
 }
@@ -89,7 +94,8 @@ func New(_ context.Context, o Options) (*Auth, error) {
 		return nil, errors.New("auth: needs a store and key rings")
 	}
 	a := &Auth{store: o.Store, rings: o.Rings, domain: o.Domain, trusted: o.Trusted, log: o.Log, now: o.Now,
-		hasher: account.NewHasher(), fails: newThrottle(), memos: newMemory(), link: linkEncoding()}
+		hasher: account.NewHasher(), fails: newThrottle(), memos: newMemory(), link: linkEncoding(),
+		together: together{o.Limiter}}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}

@@ -17,6 +17,12 @@ const FailBurst = 10
 // Limit: time between further failed logins of one peer to one account.
 const FailEvery = 5 * time.Second
 
+// Limit: failed logins of one peer to any accounts before it must wait.
+const PeerBurst = 60
+
+// Limit: time between further failed logins of one peer to any accounts.
+const PeerEvery = time.Second
+
 // Limit: pairs of login and password whose check is remembered.
 const MaxMemos = 16_384
 
@@ -24,10 +30,18 @@ const MaxMemos = 16_384
 // changed meanwhile ends it at once.
 const memoLife = time.Minute
 
-// slot is who is throttled.
+// slot is who is throttled. Without an account it is for all of a peer's failures.
 type slot struct {
 	peer netip.Addr
 	acct memoKey
+}
+
+// pace is how many failures a slot may have, and how fast they are forgiven.
+func (s slot) pace() (burst, every time.Duration) {
+	if s.acct == (memoKey{}) {
+		return PeerBurst, PeerEvery
+	}
+	return FailBurst, FailEvery
 }
 
 // throttle counts failures: a generic cell rate algorithm, one time per slot.
@@ -42,7 +56,8 @@ func newThrottle() *throttle { return &throttle{until: map[slot]time.Time{}} }
 func (t *throttle) blocked(s slot, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.until[s].Sub(now) > (FailBurst-1)*FailEvery
+	burst, every := s.pace()
+	return t.until[s].Sub(now) > (burst-1)*every
 }
 
 // take counts a failure before it has happened, so that many at once do not
@@ -50,8 +65,9 @@ func (t *throttle) blocked(s slot, now time.Time) bool {
 func (t *throttle) take(s slot, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	burst, every := s.pace()
 	u := t.until[s]
-	if u.Sub(now) > (FailBurst-1)*FailEvery {
+	if u.Sub(now) > (burst-1)*every {
 		return false
 	}
 	if u.Before(now) {
@@ -60,7 +76,7 @@ func (t *throttle) take(s slot, now time.Time) bool {
 		}
 		u = now
 	}
-	t.until[s] = u.Add(FailEvery)
+	t.until[s] = u.Add(every)
 	return true
 }
 
@@ -69,7 +85,8 @@ func (t *throttle) giveBack(s slot) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if u, ok := t.until[s]; ok {
-		t.until[s] = u.Add(-FailEvery)
+		_, every := s.pace()
+		t.until[s] = u.Add(-every)
 	}
 }
 

@@ -44,7 +44,7 @@ func TestThrottle_GiveBack(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_800_000_000, 0)
 	th := newThrottle()
-	var s slot
+	s := slot{acct: nth(1)}
 	for range 5 * FailBurst {
 		if !th.take(s, now) {
 			t.Fatal("throttled for what was given back")
@@ -65,5 +65,24 @@ func TestThrottle_GiveBack(t *testing.T) {
 	th.clear(s)
 	if th.blocked(s, now) {
 		t.Error("not forgiven")
+	}
+}
+
+// One peer that tries many accounts is slowed down as a whole, later.
+func TestThrottle_Peer(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1_800_000_000, 0)
+	th := newThrottle()
+	s := slot{peer: netip.AddrFrom4([4]byte{1, 2, 3, 4})}
+	for i := range PeerBurst {
+		if !th.take(s, now) {
+			t.Fatalf("failure %d refused", i)
+		}
+	}
+	if th.take(s, now) {
+		t.Error("not throttled")
+	}
+	if !th.take(s, now.Add(PeerEvery)) {
+		t.Error("one more each PeerEvery")
 	}
 }

@@ -45,7 +45,9 @@ func (a *Auth) Password(ctx context.Context, peer netip.Addr, login, password st
 	if rec == nil && a.trusted(peer.Unmap()) {
 		return Identity{}, ErrNoAccount
 	}
-	if !a.fails.take(who, now) {
+	all := slot{peer: who.peer}
+	if a.fails.blocked(who, now) || !a.fails.take(all, now) || !a.fails.take(who, now) ||
+		!a.together.take(ctx, who, key) {
 		return Identity{}, ErrThrottled
 	}
 	// The same wrong pair again, and nothing has changed: the work was done.
@@ -56,8 +58,12 @@ func (a *Auth) Password(ctx context.Context, peer netip.Addr, login, password st
 	switch {
 	case err != nil:
 		a.fails.giveBack(who)
+		a.fails.giveBack(all)
+		a.together.giveBack(ctx, who, key)
 		return Identity{}, busy(err)
 	case ok:
+		a.fails.giveBack(all)
+		a.together.giveBack(ctx, who, key)
 		return a.admit(ctx, acct, memo, who)
 	}
 	a.memos.put(memo, verdict{acct: acct.ID, epoch: acct.CredEpoch, until: now.Add(memoLife)}, now)

@@ -1,5 +1,6 @@
 // Package certs provides the TLS certificate: from files, which are read again
-// when they change, or a self-signed one for a laptop.
+// when they change, from an ACME server (RFC 8555), or a self-signed one for a
+// laptop.
 //
 // The self-signed leaf hangs on a CA that is made with it, is constrained to
 // local names and addresses (RFC 5280 §4.2.1.10), and whose key is thrown away
@@ -7,8 +8,10 @@
 // use it for anything else. Leaf and key are a row of the store, so all nodes
 // and all starts show the same. Only the CA's public part is written to disk.
 //
-// It never dials out. ACME (RFC 8555) has its place here, as a third source
-// beside files and self-signed, with its state in the store.
+// ACME's account, keys and certificates are rows of the store as well: one
+// server renews for all, and any of them answers the challenges. Names come
+// from the configuration, never from what a client asks for. Until the first
+// certificate has come the self-signed one is shown. Nothing else dials out.
 package certs
 
 import (
@@ -46,8 +49,10 @@ type Options struct {
 	// CAFile is where the self-signed CA's public part is written, for clients
 	// to be pointed at; "" writes none.
 	CAFile string
-	Log    *slog.Logger
-	Now    func() time.Time
+	// ACME gets the certificate for Names, where there are no files.
+	ACME ACME
+	Log  *slog.Logger
+	Now  func() time.Time
 }
 
 // Certs hold the certificate in use. All methods may be called at once.
@@ -55,6 +60,7 @@ type Certs struct {
 	o    Options
 	cert atomic.Pointer[tls.Certificate]
 	ca   atomic.Pointer[[]byte] // PEM; nil with files
+	acme *manager               // nil without ACME
 	seen stamp                  // of the files; owned by Load, then by Run
 }
 
@@ -73,6 +79,11 @@ func Load(ctx context.Context, o Options) (*Certs, error) {
 		o.Now = time.Now
 	}
 	c := &Certs{o: o}
+	if o.ACME.Directory != "" && o.CertFile == "" {
+		if err := c.openACME(); err != nil {
+			return nil, err
+		}
+	}
 	if o.CertFile == "" && o.KeyFile == "" {
 		return c, c.selfSigned(ctx)
 	}
@@ -87,9 +98,26 @@ func Load(ctx context.Context, o Options) (*Certs, error) {
 	return c, c.readFiles()
 }
 
+// openACME prepares ACME.
+func (c *Certs) openACME() error {
+	names := c.acmeNames()
+	if len(names) == 0 {
+		return errors.New("certs: --acme needs a name that a certificate can be for: --public-host mail.example.com")
+	}
+	if c.o.ACME.HTTPPort == 0 && c.o.ACME.TLSPort == 0 {
+		return errors.New("certs: --acme needs --http (port 80 leads to it) or --https (443) to answer the challenge")
+	}
+	var err error
+	c.acme, err = c.newManager(names)
+	return err
+}
+
 // Run reads changed files again, and replaces a self-signed certificate before
 // it ends, until ctx ends; it returns nil then.
 func (c *Certs) Run(ctx context.Context) error {
+	if c.acme != nil {
+		return c.acme.run(ctx)
+	}
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
 	for {
@@ -147,8 +175,9 @@ func (c *Certs) readFiles() error {
 			return fmt.Errorf("certs: --tls-cert: %w", err)
 		}
 	}
-	if now := c.o.Now(); now.After(pair.Leaf.NotAfter) {
-		c.o.Log.Warn("the TLS certificate has expired; clients will refuse it", "ended", pair.Leaf.NotAfter)
+	if c.o.Now().After(pair.Leaf.NotAfter) { // before it is taken, not while it is in use
+		return fmt.Errorf("certs: --tls-cert: the certificate in %s expired at %s: clients would refuse it",
+			c.o.CertFile, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 	}
 	c.cert.Store(&pair)
 	return nil
@@ -200,25 +229,40 @@ func writeFile(path string, b []byte) error {
 func (c *Certs) TLSConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if c.acme != nil {
+				if cert, err := c.acme.get(hello); err == nil {
+					return cert, nil
+				}
+			}
 			return c.cert.Load(), nil
 		},
 	}
 }
 
+// NextProtos adds what ACME needs to the protocols that the web server speaks.
+func (c *Certs) NextProtos(protos ...string) []string {
+	if c.acme != nil {
+		protos = append(protos, alpnProtocol)
+	}
+	return protos
+}
+
 // Trusted tells whether clients can trust the certificate without being told
 // to: then, and only then, --starttls auto offers STARTTLS.
-func (c *Certs) Trusted() bool { return c.ca.Load() == nil }
+func (c *Certs) Trusted() bool { return c.acme != nil || c.ca.Load() == nil }
 
-// CAPEM is the self-signed CA's certificate for clients to trust; nil with files.
+// CAPEM is the self-signed CA's certificate for clients to trust; nil with
+// files and ACME.
 func (c *Certs) CAPEM() []byte {
-	if p := c.ca.Load(); p != nil {
+	if p := c.ca.Load(); p != nil && !c.Trusted() {
 		return *p
 	}
 	return nil
 }
 
-// CAFile is where CAPEM lies on disk; "" with files, or if it is written nowhere.
+// CAFile is where CAPEM lies on disk; "" with files and ACME, or if it is
+// written nowhere.
 func (c *Certs) CAFile() string {
 	if c.Trusted() {
 		return ""
@@ -227,4 +271,11 @@ func (c *Certs) CAFile() string {
 }
 
 // NotAfter is when the certificate in use ends.
-func (c *Certs) NotAfter() time.Time { return c.cert.Load().Leaf.NotAfter }
+func (c *Certs) NotAfter() time.Time {
+	if c.acme != nil {
+		if cert, err := c.acme.get(&tls.ClientHelloInfo{ServerName: c.acme.names[0]}); err == nil && cert.Leaf != nil {
+			return cert.Leaf.NotAfter
+		}
+	}
+	return c.cert.Load().Leaf.NotAfter
+}

@@ -239,8 +239,7 @@ func TestFiles_ReadAgain(t *testing.T) {
 	cf, kf := pair(t, dir, "a.example", 1)
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		c := load(t, certs.Options{CertFile: cf, KeyFile: kf, Log: slog.New(slog.NewTextHandler(&log, nil)),
-			Now: func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) }})
+		c := load(t, certs.Options{CertFile: cf, KeyFile: kf, Log: slog.New(slog.NewTextHandler(&log, nil))})
 		if !c.Trusted() || c.CAPEM() != nil || c.CAFile() != "" {
 			t.Error("files count as trusted and have no CA of ours")
 		}
@@ -290,5 +289,20 @@ func TestFiles_Wrong(t *testing.T) {
 		if _, err := certs.Load(t.Context(), o); err == nil || !strings.Contains(err.Error(), "--tls-") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestSelfSigned_ManyAddresses: a machine has more addresses than a certificate names.
+func TestSelfSigned_ManyAddresses(t *testing.T) {
+	t.Parallel()
+	addrs := []net.Addr{&net.IPNet{IP: net.IPv4(8, 8, 8, 8), Mask: net.CIDRMask(24, 32)}}
+	for i := range certs.MaxAddresses + 1 {
+		if got := len(certs.Private(addrs)); got != i {
+			t.Fatalf("%d of %d", got, i)
+		}
+		addrs = append(addrs, &net.IPNet{IP: net.IPv4(10, 0, 0, byte(i)), Mask: net.CIDRMask(24, 32)})
+	}
+	if got := len(certs.Private(addrs)); got != certs.MaxAddresses {
+		t.Errorf("%d addresses are named", got)
 	}
 }

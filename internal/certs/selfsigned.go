@@ -202,6 +202,10 @@ func privateAddrs() []netip.Addr {
 	if err != nil {
 		return nil
 	}
+	return private(addrs)
+}
+
+func private(addrs []net.Addr) []netip.Addr {
 	var out []netip.Addr
 	for _, a := range addrs {
 		p, err := netip.ParsePrefix(a.String())

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -12,8 +13,19 @@ import (
 // Limit: smallest --message-limit, in bytes.
 const MinMessage = 1 << 10
 
+// MinPartGrace is the least that --part-grace can be: a third of it is the time
+// in which a message must be committed once its parts are looked up.
+const MinPartGrace = time.Minute
+
 // Limit: largest --message-limit, in bytes.
 const MaxMessage = 1 << 30
+
+// Limit: longest --drain-delay.
+const MaxDrainDelay = time.Minute
+
+// proxyDrainDelay is the default of --drain-delay behind a proxy: with a check
+// each second two of them see that the server is going.
+const proxyDrainDelay = 3 * time.Second
 
 // check finds what each setting alone cannot see.
 func (c *Config) check() error {
@@ -34,14 +46,32 @@ func (c *Config) check() error {
 	if d := c.Retention.Std(); d != 0 && d < time.Second {
 		bad("--retention %s is too short: at least 1s, or 0 for ever", c.Retention)
 	}
+	if d := c.PartGrace.Std(); d != 0 && d < MinPartGrace {
+		bad("--part-grace %s is too short: at least %s, or 0 for the default", c.PartGrace, Duration(MinPartGrace))
+	}
 	if d := c.AccountIdle.Std(); d != 0 && d < time.Second {
 		bad("--account-idle %s is too short: at least 1s, or 0 for never", c.AccountIdle)
+	}
+	if c.MaxAccounts < 0 || c.AddressConns < 0 {
+		bad("--max-accounts and --address-conns cannot be negative: 0 is no limit")
+	}
+	if err := abuseContact(c.AbuseContact); err != nil {
+		errs = append(errs, err)
 	}
 	if !hostName(c.Domain) {
 		bad("--domain %q is not a domain name", c.Domain)
 	}
 	if c.Public() && !hostName(c.PublicHost) {
 		bad("--public-host %q is not a host name (no scheme, port or path)", c.PublicHost)
+	}
+	if d := c.DrainDelay.Std(); d > MaxDrainDelay {
+		bad("--drain-delay %s is too long: at most %s", c.DrainDelay, Duration(MaxDrainDelay))
+	}
+	if err := c.acme(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := c.proxies(); err != nil {
+		errs = append(errs, err)
 	}
 	for k, v := range c.Advertise {
 		if err := advertised(k, v); err != nil {
@@ -53,6 +83,52 @@ func (c *Config) check() error {
 	}
 	return errors.Join(errs...)
 }
+
+// acme checks that there is somebody to ask, and for what.
+func (c *Config) acme() error {
+	switch strings.ToLower(c.ACME) {
+	case "", "off":
+		c.ACME = ""
+		return nil
+	case "on":
+		c.ACME = "on"
+	default:
+		if u, err := url.Parse(c.ACME); err != nil || u.Scheme != "https" || u.Host == "" {
+			return fmt.Errorf("--acme %q: write on, off or https://HOST/DIRECTORY", c.ACME)
+		}
+	}
+	switch {
+	case !c.Public():
+		return errors.New("--acme needs --public-host: the name that the certificate is for")
+	case c.TLSCert != "":
+		return errors.New("--acme and --tls-cert exclude each other: certificates come from files or from ACME")
+	case !c.HTTP.On() && !c.HTTPS.On():
+		return errors.New("--acme needs --http or --https to answer the challenge")
+	}
+	return nil
+}
+
+// proxies checks that what stands behind a proxy is open, and who the proxy is.
+func (c *Config) proxies() error {
+	on := map[string]bool{}
+	for _, l := range c.Listeners() {
+		on[l.Name] = l.Addr.On()
+	}
+	for _, name := range c.Proxy {
+		if open, ok := on[name]; !ok {
+			return fmt.Errorf("--proxy: there is no listener %q", name)
+		} else if !open {
+			return fmt.Errorf("--proxy %s: that listener is off", name)
+		}
+	}
+	if (len(c.Proxy) == 0) != (len(c.ProxyFrom) == 0) {
+		return errors.New("--proxy and --proxy-from go together: which listeners, and the addresses of the proxies")
+	}
+	return nil
+}
+
+// Proxied tells whether a listener stands behind a proxy.
+func (c *Config) Proxied(listener string) bool { return slices.Contains(c.Proxy, listener) }
 
 // ports finds two listeners with the same fixed address.
 func (c *Config) ports() error {
@@ -67,6 +143,22 @@ func (c *Config) ports() error {
 		seen[l.Addr] = l.Name
 	}
 	return nil
+}
+
+// abuseContact checks that a page can make a link of it.
+func abuseContact(s string) error {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	if err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" {
+		return nil
+	}
+	local, domain, ok := strings.Cut(s, "@")
+	if ok && local != "" && hostName(domain) && !strings.ContainsAny(local, " <>\"?&:/") {
+		return nil
+	}
+	return fmt.Errorf("--abuse-contact %q is neither a mail address nor an https:// URL", s)
 }
 
 // advertised checks what a table of the file brings past Pairs' own check; the

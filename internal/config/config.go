@@ -19,6 +19,8 @@ type Config struct {
 	Config    string    `toml:"-" placeholder:"FILE" group:"general"`
 	Data      string    `toml:"data" placeholder:"DIR" group:"general"`
 	Store     string    `toml:"store" placeholder:"SPEC" group:"general"`
+	Bus       string    `toml:"bus" placeholder:"SPEC" group:"general"`
+	Node      string    `toml:"node" placeholder:"NAME" group:"general"`
 	ReadyFile string    `toml:"ready-file" placeholder:"PATH" group:"general"`
 	LogLevel  LogLevel  `toml:"log-level" default:"info" placeholder:"LEVEL" group:"general"`
 	LogFormat LogFormat `toml:"log-format" default:"auto" placeholder:"FORMAT" group:"general"`
@@ -35,11 +37,33 @@ type Config struct {
 	POP3S Listen `toml:"pop3s" default:"localhost:1995" public:":995" placeholder:"ADDR" group:"listeners"`
 	Admin Listen `toml:"admin" default:"localhost:8026" placeholder:"ADDR" group:"listeners"`
 
+	Proxy     Names    `toml:"proxy" placeholder:"NAME,…" group:"listeners"`
+	ProxyFrom Prefixes `toml:"proxy-from" placeholder:"CIDRS" group:"listeners"`
+
+	DrainDelay Duration `toml:"drain-delay" default:"0" placeholder:"TIME" group:"listeners"`
+
 	Retention       Duration `toml:"retention" default:"7d" placeholder:"TIME" group:"limits"`
 	AccountQuota    Size     `toml:"account-quota" default:"100MB" placeholder:"SIZE" group:"limits"`
 	AccountMessages int64    `toml:"account-messages" default:"50000" placeholder:"N" group:"limits"`
 	MessageLimit    Size     `toml:"message-limit" default:"64MB" placeholder:"SIZE" group:"limits"`
 	AccountIdle     Duration `toml:"account-idle" default:"0" public:"30d" placeholder:"TIME" group:"limits"`
+
+	Dedup     Dedup    `toml:"dedup" default:"all" placeholder:"all|account" group:"limits"`
+	PartGrace Duration `toml:"part-grace" default:"0" placeholder:"TIME" group:"limits"`
+	Repack    Duration `toml:"repack" default:"1h" placeholder:"TIME" group:"limits"`
+
+	Create         Create `toml:"create" default:"open" placeholder:"open|token|off" group:"strangers"`
+	MaxAccounts    int64  `toml:"max-accounts" default:"0" placeholder:"N" group:"strangers"`
+	StoreMax       Size   `toml:"store-max-bytes" default:"0" placeholder:"SIZE" group:"strangers"`
+	CreateRate     Rate   `toml:"create-rate" default:"0" public:"60/1h" placeholder:"N/TIME" group:"strangers"`
+	CreateRateNet  Rate   `toml:"create-rate-net" default:"0" public:"600/1h" placeholder:"N/TIME" group:"strangers"`
+	CreateRateAll  Rate   `toml:"create-rate-all" default:"0" public:"1000/1m" placeholder:"N/TIME" group:"strangers"`
+	SendRate       Rate   `toml:"send-rate" default:"0" public:"2000/1h" placeholder:"N/TIME" group:"strangers"`
+	MXRate         Rate   `toml:"mx-rate" default:"0" public:"600/1h" placeholder:"N/TIME" group:"strangers"`
+	MXUnknownRate  Rate   `toml:"mx-unknown-rate" default:"0" public:"30/1h" placeholder:"N/TIME" group:"strangers"`
+	LinkDailyBytes Size   `toml:"link-daily-bytes" default:"0" public:"1GB" placeholder:"SIZE" group:"strangers"`
+	AddressConns   int64  `toml:"address-conns" default:"0" public:"50" placeholder:"N" group:"strangers"`
+	AbuseContact   string `toml:"abuse-contact" placeholder:"ADDRESS|URL" group:"strangers"`
 
 	Domain      string   `toml:"domain" default:"eider.test" placeholder:"NAME" group:"mail"`
 	PublicHost  string   `toml:"public-host" placeholder:"NAME" group:"mail"`
@@ -49,6 +73,9 @@ type Config struct {
 	StartTLS    StartTLS `toml:"starttls" default:"auto" placeholder:"auto|on|off" group:"tls"`
 	TLSCert     string   `toml:"tls-cert" placeholder:"FILE" group:"tls"`
 	TLSKey      string   `toml:"tls-key" placeholder:"FILE" group:"tls"`
+	ACME        string   `toml:"acme" placeholder:"on|off|URL" group:"tls"`
+	ACMEEmail   string   `toml:"acme-email" placeholder:"ADDRESS" group:"tls"`
+	ACMECA      string   `toml:"acme-ca" placeholder:"FILE" group:"tls"`
 
 	origin map[string]string
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -124,7 +125,21 @@ func TestMistakesNameTheirPlace(t *testing.T) {
 		{name: "host", flags: map[string]string{"public-host": "https://x/"}, want: []string{"--public-host"}},
 		{name: "net", flags: map[string]string{"trusted-nets": "10.0.0.0/99"}, want: []string{"--trusted-nets"}},
 		{name: "starttls", flags: map[string]string{"starttls": "maybe"}, want: []string{"--starttls", "auto"}},
-		{name: "small limit", flags: map[string]string{"message-limit": "1"}, want: []string{"--message-limit"}},
+		{name: "acme of whom", flags: map[string]string{"acme": "on"}, want: []string{"--acme", "--public-host"}},
+		{name: "acme where", flags: map[string]string{"acme": "http://x", "public-host": "m.example"}, want: []string{"--acme", "https"}},
+		{name: "acme and files", flags: map[string]string{"acme": "on", "public-host": "m.example", "tls-cert": "a", "tls-key": "b"},
+			want: []string{"--acme", "--tls-cert"}},
+		{name: "proxy of whom", flags: map[string]string{"proxy": "smtp"}, want: []string{"--proxy", "--proxy-from"}},
+		{name: "proxy of what", flags: map[string]string{"proxy-from": "10.0.0.1"}, want: []string{"--proxy", "--proxy-from"}},
+		{name: "proxied ftp", flags: map[string]string{"proxy": "ftp", "proxy-from": "::/0"}, want: []string{"--proxy", "ftp"}},
+		{name: "proxied off", flags: map[string]string{"proxy": "lmtp", "proxy-from": "::/0"}, want: []string{"lmtp", "off"}},
+		{name: "small limit", flags: map[string]string{"message-limit": strconv.Itoa(config.MinMessage - 1)},
+			want: []string{"--message-limit"}},
+		{name: "large limit", flags: map[string]string{"message-limit": strconv.Itoa(config.MaxMessage + 1)},
+			want: []string{"--message-limit"}},
+		{name: "long drain", flags: map[string]string{"drain-delay": (config.MaxDrainDelay + time.Second).String()},
+			want: []string{"--drain-delay"}},
+		{name: "large file", file: strings.Repeat("# nothing\n", config.MaxFile/10+1), want: []string{"is over"}},
 		{name: "short retention", flags: map[string]string{"retention": "1ms"}, want: []string{"--retention"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -220,7 +235,7 @@ func TestEverySettingIsDocumented(t *testing.T) {
 		}
 	}
 	for _, f := range strings.Fields(`data store http https smtp smtps mx lmtp imap imaps pop3 pop3s admin retention
-		account-quota account-messages message-limit account-idle domain starttls tls-cert tls-key trusted-nets
+		account-quota account-messages message-limit account-idle dedup part-grace repack domain starttls tls-cert tls-key trusted-nets
 		public-host advertise allow-host config ready-file log-level log-format`) {
 		if !strings.Contains(md.String(), "| `--"+f+" ") || config.Help(f) == "" {
 			t.Errorf("--%s is missing", f)

@@ -196,6 +196,9 @@ func (c *Config) fill(all []setting, env func(string) (string, bool)) error {
 	if c.Public() && c.origin["domain"] == "" {
 		c.Domain = c.PublicHost
 	}
+	if len(c.Proxy) > 0 && c.origin["drain-delay"] == "" {
+		c.DrainDelay = Duration(proxyDrainDelay)
+	}
 	if c.Data == "" {
 		c.Data = DefaultData(runtime.GOOS, env)
 	}

@@ -250,6 +250,55 @@ func fields(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\n' })
 }
 
+// Rate is how much may happen: N at once, refilled evenly over Per.
+type Rate struct {
+	N   int64
+	Per time.Duration
+}
+
+// UnmarshalText reads "60/1h", or 0 for no limit.
+func (r *Rate) UnmarshalText(b []byte) error {
+	text := strings.TrimSpace(string(b))
+	*r = Rate{}
+	if text == "0" || text == "" || strings.EqualFold(text, "off") {
+		return nil
+	}
+	n, per, ok := strings.Cut(text, "/")
+	v, err := strconv.ParseInt(strings.TrimSpace(n), 10, 64)
+	if per = strings.TrimSpace(per); per != "" && strings.IndexByte("dhms", per[0]) >= 0 {
+		per = "1" + per
+	}
+	var d Duration
+	if !ok || err != nil || v < 1 || d.UnmarshalText([]byte(per)) != nil || d.Std() < time.Second {
+		return fmt.Errorf("%q is not a rate: write 60/1h, 5/m, or 0 for no limit", text)
+	}
+	*r = Rate{N: v, Per: d.Std()}
+	return nil
+}
+
+// MarshalText writes the rate.
+func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// String writes the rate as it is read.
+func (r Rate) String() string {
+	if r.N == 0 {
+		return "0"
+	}
+	return strconv.FormatInt(r.N, 10) + "/" + Duration(r.Per).String()
+}
+
+// Create is open, token or off.
+type Create string
+
+// UnmarshalText reads it.
+func (c *Create) UnmarshalText(b []byte) error { return oneOf((*string)(c), b, "open", "token", "off") }
+
+// Dedup says which accounts share equal parts of mail.
+type Dedup string
+
+// UnmarshalText reads it.
+func (d *Dedup) UnmarshalText(b []byte) error { return oneOf((*string)(d), b, "all", "account") }
+
 // StartTLS is auto, on or off.
 type StartTLS string
 

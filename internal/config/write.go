@@ -104,3 +104,22 @@ func tomlString(s string) string {
 	b.WriteByte('"')
 	return b.String()
 }
+
+// Bound is a setting that bounds something, with its value in both modes.
+type Bound struct{ Flag, Dev, Public, Help string }
+
+// Bounds are the settings that bound something, in their order.
+func Bounds() []Bound {
+	var out []Bound
+	for _, s := range settings() {
+		if s.section != "limits" && s.section != "strangers" || s.name == "abuse-contact" {
+			continue
+		}
+		b := Bound{Flag: s.name, Dev: s.def, Public: s.def, Help: help[s.name]}
+		if s.hasPublic {
+			b.Public = s.public
+		}
+		out = append(out, b)
+	}
+	return out
+}

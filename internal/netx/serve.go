@@ -18,7 +18,7 @@ const MaxConns = 10_000
 // Limit: time that connections have to end by themselves when the server stops.
 const DrainTime = 30 * time.Second
 
-// Limit: longest pause after the system refused to accept (out of file descriptors).
+// Pace: longest pause after the system refused to accept (out of file descriptors).
 const maxAcceptPause = time.Second
 
 // refuseTime bounds what is said to a connection that is one too many: a line

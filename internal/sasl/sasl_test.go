@@ -162,3 +162,25 @@ func FuzzSASL(f *testing.F) {
 		}
 	})
 }
+
+// TestBearer_Long: a token is as long as it may be, and no longer.
+func TestBearer_Long(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]error{sasl.MaxToken: nil, sasl.MaxToken + 1: sasl.ErrTooLong} {
+		b, err := sasl.ParseBearer([]byte("n,a=u,\x01auth=Bearer " + strings.Repeat("t", n) + "\x01\x01"))
+		if !errors.Is(err, want) || err == nil && len(b.Token) != n {
+			t.Errorf("a token of %d bytes: %v", n, err)
+		}
+	}
+}
+
+// TestLongNames: a user name and a password are as long as they may be, and no longer.
+func TestLongNames(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ user, pass int }{{sasl.MaxUser, sasl.MaxPassword}, {sasl.MaxUser + 1, 1}, {1, sasl.MaxPassword + 1}} {
+		_, _, err := run(t, "PLAIN", "\x00"+strings.Repeat("u", c.user)+"\x00"+strings.Repeat("p", c.pass))
+		if ok := c.user <= sasl.MaxUser && c.pass <= sasl.MaxPassword; (err == nil) != ok {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}

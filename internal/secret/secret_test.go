@@ -268,3 +268,22 @@ func TestKey_MAC(t *testing.T) {
 		t.Error("derived keys")
 	}
 }
+
+// TestRotate_MaxKeys: a ring has so many keys that were not removed; one more is
+// refused, and what is there goes on.
+func TestRotate_MaxKeys(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	r := open(t, memkv.New(), c)
+	made, err := 1, error(nil)
+	for ; err == nil && made <= secret.MaxKeys; made++ {
+		c.add(2 * secret.PublishLead)
+		err = r.Rotate(t.Context(), secret.Password, 0)
+	}
+	if err == nil || made < secret.MaxKeys {
+		t.Errorf("%d keys: %v", made, err)
+	}
+	if _, ok := r.For(secret.Password, 1); !ok || r.Current(secret.Password).ID == 0 {
+		t.Error("the keys are gone")
+	}
+}

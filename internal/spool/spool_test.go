@@ -88,6 +88,32 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// TestDefaults: memory ends at the default of a message, and at that of all.
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	p := spool.New(spool.Options{Dir: t.TempDir()})
+	fill := func(n int) *spool.Message {
+		m := p.Message()
+		t.Cleanup(func() { m.Close() })
+		if _, err := m.Write(make([]byte, n)); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	if fill(spool.DefaultMemBytes+1).Bytes() != nil {
+		t.Error("a message over the limit is in memory")
+	}
+	n := 0
+	for ; n <= spool.DefaultPoolBytes/spool.DefaultMemBytes && fill(spool.DefaultMemBytes).Bytes() != nil; n++ {
+	}
+	if n == 0 || p.InMemory() > spool.DefaultPoolBytes {
+		t.Errorf("%d messages and %d bytes in memory", n, p.InMemory())
+	}
+	if n > spool.DefaultPoolBytes/spool.DefaultMemBytes {
+		t.Errorf("%d messages in memory, more than the pool holds", n)
+	}
+}
+
 func TestFileThatCannotBeMade(t *testing.T) {
 	t.Parallel()
 	p := spool.New(spool.Options{Dir: "/nonexistent/folder", MemBytes: 10})

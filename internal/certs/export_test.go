@@ -1,0 +1,4 @@
+package certs
+
+// Private picks the addresses that a self-signed certificate names.
+var Private = private
