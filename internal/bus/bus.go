@@ -9,6 +9,15 @@ import "context"
 // Topic names what a hint is about: an account id, for mail.
 type Topic uint64
 
+// Topics of the bus's own.
+const (
+	// Everything is all topics at once: a Resync of it is one of each.
+	Everything Topic = 0
+	// Nodes is where servers tell each other that they can commit: Modseq is
+	// when the last commit began, in milliseconds of the store's clock.
+	Nodes Topic = 1<<64 - 1
+)
+
 // Hint says that Topic has reached Modseq. Resync says that hints may have
 // been missed, so everything watched must be read again.
 type Hint struct {
@@ -25,5 +34,8 @@ type Bus interface {
 	// hint: a slow reader finds the newest, marked Resync if one was dropped
 	// that it cannot make up by reading. cancel closes the channel.
 	Subscribe(topic Topic) (ch <-chan Hint, cancel func())
+	// Err tells why hints of other processes do not come now; nil if they do,
+	// and where there are none.
+	Err() error
 	Close() error
 }

@@ -104,6 +104,12 @@ type Health struct {
 	Epoch uint64
 	// FreeBytes is the space left for the store, or -1 where it is not known.
 	FreeBytes int64
+	// UsedBytes is the space that the store takes, for all servers on it, or -1
+	// where it is not known.
+	UsedBytes int64
+	// SpareBytes of UsedBytes hold nothing: files that the engine keeps to use
+	// them again.
+	SpareBytes int64
 	// ReserveBytes is the free space below which writes that are not
 	// marked Reclaim get ErrNoSpace.
 	ReserveBytes int64

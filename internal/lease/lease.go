@@ -186,7 +186,7 @@ func (l *Lease) keep(ctx context.Context, cancel context.CancelCauseFunc) {
 	}
 }
 
-// Limit: time to give a lease back at the end.
+// Pace: time to give a lease back at the end.
 const releaseTimeout = 2 * time.Second
 
 // release gives the lease back; if it cannot, it runs out by itself.

@@ -127,7 +127,6 @@ func FuzzExtract(f *testing.F) {
 			at = l.End
 		}
 		message.Links(s, s)
-		message.Codes(s, s)
 		message.HTMLText(s)
 	})
 }

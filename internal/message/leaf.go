@@ -202,7 +202,7 @@ func (c *cidFinder) read(p []byte) []byte {
 			c.end()
 			return p[i:]
 		}
-		if len(c.id) > MaxCIDBytes {
+		if len(c.id) >= MaxCIDBytes {
 			c.reset()
 			return p[i:]
 		}

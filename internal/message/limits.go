@@ -72,9 +72,3 @@ const MaxLinkBytes = 8 << 10
 
 // Limit: bytes of one text that are searched for links.
 const MaxLinkText = 1 << 20
-
-// Limit: bytes of one text that are searched for one-time codes.
-const MaxCodeText = 64 << 10
-
-// Limit: one-time codes taken out of one message.
-const MaxCodes = 10

@@ -133,7 +133,6 @@ func links(b []byte) {
 	message.FindLinks(string(b))
 	message.Links(string(b), string(b))
 	message.HTMLText(string(b))
-	message.Codes("code", string(b))
 }
 
 // TestLinear makes each hostile shape eight times as big, from 512 KB to 4 MB, or

@@ -145,8 +145,9 @@ func FindLinks(text string) []TextLink {
 			i = j + 1
 			continue
 		}
-		out = append(out, l)
-		i, done = l.End, l.End
+		if i, done = l.End, l.End; len(l.URL) <= MaxLinkBytes {
+			out = append(out, l)
+		}
 	}
 	return out
 }
@@ -219,7 +220,7 @@ func mailAt(text string, j, from int) (TextLink, bool) {
 func urlEnd(text string, i int) int {
 	end := i
 	open := 0 // parentheses
-	for end < len(text) && end-i < MaxLinkBytes {
+	for end < len(text) && end-i <= MaxLinkBytes {
 		r, n := utf8.DecodeRuneInString(text[end:])
 		if r <= ' ' || r == utf8.RuneError && n == 1 || unicode.IsSpace(r) || unicode.IsControl(r) ||
 			strings.ContainsRune("<>\"`{}|\\^«»“”„‹›、。，；：！？「」『』（）", r) {

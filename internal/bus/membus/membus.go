@@ -93,6 +93,20 @@ func (b *Bus) cancel(topic bus.Topic, r *reader) {
 	r.close()
 }
 
+// Topics are those that somebody reads.
+func (b *Bus) Topics() []bus.Topic {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	out := make([]bus.Topic, 0, len(b.topics))
+	for t := range b.topics {
+		out = append(out, t)
+	}
+	return out
+}
+
+// Err is nil: there are no other processes.
+func (b *Bus) Err() error { return nil }
+
 // Close ends all subscriptions.
 func (b *Bus) Close() error {
 	b.mu.Lock()

@@ -104,9 +104,7 @@ var errNothing = errors.New("combine: nothing to commit")
 type group struct {
 	c     *Combiner
 	ops   []*op
-	all   overlay.Tx // the writes of the included ops, over the store's Tx
-	one   overlay.Tx // the writes of one op, over all
-	head  [1]kv.Item
+	stack overlay.Stack // the writes of the included ops, over the store's Tx
 	limit kv.Limits
 }
 
@@ -115,9 +113,7 @@ type group struct {
 func (g *group) run(c *Combiner, key []byte, ops []*op) (rest []*op) {
 	g.c, g.limit = c, c.Limits()
 	rest = g.commit(key, ops)
-	g.all.Start(nil, nil, 0)
-	g.one.Start(nil, nil, 0)
-	g.head[0] = kv.Item{}
+	g.stack.Reset()
 	g.c, g.ops = nil, nil
 	return rest
 }
@@ -176,11 +172,10 @@ func (g *group) apply(tx kv.Tx) error {
 	for _, w := range g.ops {
 		w.outcome, w.fault, w.later = unseen, nil, false
 	}
-	g.all.Start(tx, nil, tx.Epoch())
-	g.head[0] = tx.Guard(0)
+	g.stack.Start(tx, 1)
 	n := 0
 	for _, w := range g.ops {
-		if g.all.Len() >= g.c.o.MaxKeys || g.all.Bytes() >= g.c.o.MaxBytes {
+		if g.stack.Len() >= g.c.o.MaxKeys || g.stack.Bytes() >= g.c.o.MaxBytes {
 			break
 		}
 		g.try(w, n > 0)
@@ -194,62 +189,32 @@ func (g *group) apply(tx kv.Tx) error {
 	if n == 0 {
 		return errNothing
 	}
-	for w := range g.all.Writes {
-		if w.Delete {
-			tx.Delete(w.Key)
-		} else {
-			tx.Put(w.Key, w.Value)
-		}
-	}
-	for _, e := range g.all.Expects() {
-		tx.Expect(e.Key, e.Rev)
-	}
+	g.stack.HandOn(tx)
 	return nil
 }
 
 // try runs one op and includes its writes if it may.
 func (g *group) try(w *op, others bool) {
-	g.one.Start(&g.all, g.head[:], g.all.Epoch())
-	called, err := w.call(&g.one)
+	tx := g.stack.Next()
+	called, err := w.call(tx)
 	switch {
 	case !called:
 		w.outcome = absent
 		return
 	case err == nil:
-		err = g.one.Check(g.limit)
+		err = tx.Check(g.limit)
 	}
 	if err != nil {
 		w.outcome, w.fault, w.later = failed, err, others
 		return
 	}
-	if others && (g.all.Len()+g.one.Len() > g.c.o.MaxKeys || g.all.Bytes()+g.one.Bytes() > g.c.o.MaxBytes) {
+	if others && !g.stack.Fits(g.c.o.MaxKeys, g.c.o.MaxBytes) {
 		return // unseen: it goes with the next group
 	}
-	if !g.join() {
-		w.outcome = clashed
-		return
+	w.outcome = clashed
+	if g.stack.Join() {
+		w.outcome = included
 	}
-	w.outcome = included
-	if own, ok := g.all.Lookup(g.head[0].Key); ok {
-		g.head[0] = kv.Item{Key: own.Key, Value: own.Value, Rev: own.Rev}
-	}
-}
-
-// join adds one op's writes and expectations to the group's. What it expects of
-// keys that the group has written is decided here.
-func (g *group) join() bool {
-	open := g.one.Expects()[:0]
-	for _, e := range g.one.Expects() {
-		own, ok := g.all.Lookup(e.Key)
-		switch {
-		case !ok:
-			open = append(open, e)
-		case own.Rev != e.Rev:
-			return false
-		}
-	}
-	g.all.Merge(&g.one.Set, open)
-	return true
 }
 
 // settle answers the ops of a group that was committed, or had nothing to commit.

@@ -9,8 +9,8 @@ import (
 	"slices"
 )
 
-// Limit: locks that the guards of an in-process store are spread over.
-const Stripes = 1024
+// Pace: locks that the guards of an in-process store are spread over.
+const Stripes = 8192
 
 // Locks is a set of striped locks. Two keys may share a stripe: whoever holds
 // guards must not ask for more.

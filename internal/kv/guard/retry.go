@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Limit: longest pause between two tries of a conflicting transaction, doubled from 2 ms.
+// Pace: longest pause between two tries of a conflicting transaction, doubled from 2 ms.
 const maxPause = 64 * time.Millisecond
 
 // Retry runs attempt until it reports no conflict, at most attempts times (0:

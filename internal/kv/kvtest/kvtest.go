@@ -37,43 +37,66 @@ func Run(t *testing.T, open func(t testing.TB) kv.Store) {
 	})
 }
 
+// testCase is one case of the suite.
+type testCase struct {
+	name string
+	run  func(*env)
+	// alone: it needs one caller only, little work, and none that is undone.
+	alone bool
+}
+
+func cases() []testCase {
+	return []testCase{
+		{"Basics", testBasics, true},
+		{"ScanBounds", testScanBounds, true},
+		{"ScanPages", testScanPages, false},
+		{"ScanLong", testScanLong, false},
+		{"Model", testModel, false},
+		{"Overlay", testOverlay, true},
+		{"Expect", testExpect, false},
+		{"Limits", testLimits, false},
+		{"Aborts", testAborts, true},
+		{"Contexts", testContexts, false},
+		{"View", testView, false},
+		{"DeletePrefix", testDeletePrefix, false},
+		{"Linearizable", testLinearizable, false},
+		{"Bank", testBank, false},
+		{"WriteSkew", testWriteSkew, false},
+		{"Hot", testHot, false},
+		{"Closed", testClosed, true},
+	}
+}
+
 // RunHandles runs the suite on stores that several handles stand on.
 func RunHandles(t *testing.T, open func(t testing.TB, n int) []kv.Store) {
-	for _, c := range []struct {
-		name string
-		run  func(*env)
-	}{
-		{"Basics", testBasics},
-		{"ScanBounds", testScanBounds},
-		{"ScanPages", testScanPages},
-		{"ScanLong", testScanLong},
-		{"Model", testModel},
-		{"Overlay", testOverlay},
-		{"Expect", testExpect},
-		{"Limits", testLimits},
-		{"Aborts", testAborts},
-		{"Contexts", testContexts},
-		{"View", testView},
-		{"DeletePrefix", testDeletePrefix},
-		{"Linearizable", testLinearizable},
-		{"Bank", testBank},
-		{"WriteSkew", testWriteSkew},
-		{"Hot", testHot},
-		{"Closed", testClosed},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			ctx, cancel := context.WithTimeout(context.Background(), caseTimeout)
-			defer cancel()
-			handles := open(t, 3)
-			defer func() {
-				for _, h := range handles {
-					_ = h.Close() // one of several handles may be closed already
-				}
-			}()
-			c.run(&env{T: t, ctx: ctx, handles: handles, s: handles[0]})
-		})
+	for _, c := range cases() {
+		c.start(t, 3, open)
 	}
+}
+
+// RunAlone runs the small cases that need neither concurrency nor transactions
+// that are undone: on a slow server that speaks an engine's protocol and has none.
+func RunAlone(t *testing.T, open func(t testing.TB) kv.Store) {
+	for _, c := range cases() {
+		if c.alone {
+			c.start(t, 1, func(t testing.TB, _ int) []kv.Store { return []kv.Store{open(t)} })
+		}
+	}
+}
+
+func (c testCase) start(t *testing.T, n int, open func(t testing.TB, n int) []kv.Store) {
+	t.Run(c.name, func(t *testing.T) {
+		t.Parallel()
+		ctx, cancel := context.WithTimeout(context.Background(), caseTimeout)
+		defer cancel()
+		handles := open(t, n)
+		defer func() {
+			for _, h := range handles {
+				_ = h.Close() // one of several handles may be closed already
+			}
+		}()
+		c.run(&env{T: t, ctx: ctx, handles: handles, s: handles[0]})
+	})
 }
 
 // put commits keys and values, given in turn, under the first key as guard.

@@ -41,6 +41,7 @@ type memory struct {
 	rev   kv.Rev
 	epoch uint64
 	free  int64             // -1: not known
+	used  int64             // bytes of keys and values
 	keep  int64             // the reserve
 	held  map[string]uint64 // commits per guard, for Optimistic
 }
@@ -102,7 +103,8 @@ func (s *Store) Ping(ctx context.Context) (kv.Health, error) {
 	}
 	s.m.mu.RLock()
 	defer s.m.mu.RUnlock()
-	return kv.Health{Time: s.m.opts.Now(), Epoch: s.m.epoch, FreeBytes: s.m.free, ReserveBytes: s.m.keep}, nil
+	return kv.Health{Time: s.m.opts.Now(), Epoch: s.m.epoch, FreeBytes: s.m.free, UsedBytes: s.m.used,
+		ReserveBytes: s.m.keep}, nil
 }
 
 // Close waits for the calls of this handle and ends it.
@@ -168,7 +170,7 @@ func (s *Store) DeletePrefix(ctx context.Context, prefix []byte) error {
 		return true
 	})
 	for _, k := range keys {
-		s.m.tree.Delete(kv.Item{Key: k})
+		s.m.forget(s.m.tree.Delete(kv.Item{Key: k}))
 	}
 	return nil
 }

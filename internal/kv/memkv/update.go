@@ -104,13 +104,21 @@ func (m *memory) commit(guards [][]byte, seen []uint64, tx *overlay.Tx) error {
 	m.rev++
 	for w := range tx.Writes {
 		if w.Delete {
-			m.tree.Delete(kv.Item{Key: w.Key})
+			m.forget(m.tree.Delete(kv.Item{Key: w.Key}))
 		} else {
 			// The caller may use its buffers again once Update has returned.
-			m.tree.ReplaceOrInsert(kv.Item{Key: bytes.Clone(w.Key), Value: clone(w.Value), Rev: m.rev})
+			m.forget(m.tree.ReplaceOrInsert(kv.Item{Key: bytes.Clone(w.Key), Value: clone(w.Value), Rev: m.rev}))
+			m.used += int64(len(w.Key) + len(w.Value))
 		}
 	}
 	return nil
+}
+
+// forget takes an item that is gone out of the space used.
+func (m *memory) forget(old kv.Item, was bool) {
+	if was {
+		m.used -= int64(len(old.Key) + len(old.Value))
+	}
 }
 
 // clone copies a value; an empty one stays different from none.

@@ -29,6 +29,9 @@ func (p *Page) Add(it kv.Item, limit int) (more bool) {
 	return !p.cut && len(p.Items) != limit
 }
 
+// Cut ends the page before it is full. There must be an item in it.
+func (p *Page) Cut() { p.cut = true }
+
 // Scan yields a range page by page. fill adds to an empty page until there is
 // no more room or the range ends.
 func Scan(ctx context.Context, r kv.Range, fill func(kv.Range, *Page) error) iter.Seq2[kv.Item, error] {

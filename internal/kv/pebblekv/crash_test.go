@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -254,6 +255,37 @@ func TestBallast(t *testing.T) {
 	verify(t, s, 0, 2)
 }
 
+// TestBallastComesAndGoes: an ordinary disk has no ballast, one that runs short
+// gets it while there is room, and it goes when there is plenty again.
+func TestBallastComesAndGoes(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	disk := func(free uint64) { mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: free, TotalBytes: 2 << 30}) }
+	disk(1 << 30)
+	s := open(t, pebblekv.Options{Dir: "/data", FS: mem, BallastBytes: 1 << 20, ReserveBytes: 4 << 20, ReserveFraction: -1}) // DefaultBallastBytes are more
+	defer s.Close()
+	for _, step := range []struct {
+		free  uint64
+		there bool
+	}{{1 << 30, false}, {13 << 20, false}, {5 << 20, false}, {11 << 20, true}, {20 << 20, true}, {3 << 20, true}, {1 << 30, false}, {9 << 20, true}} {
+		disk(step.free)
+		time.Sleep(1500 * time.Millisecond) // it looks once a second
+		there := !step.there
+		for start := time.Now(); time.Since(start) < 20*time.Second; time.Sleep(20 * time.Millisecond) {
+			if h, err := s.Ping(t.Context()); err != nil || h.FreeBytes != int64(step.free) {
+				continue // it has not looked yet
+			}
+			st, err := mem.Stat("/data/ballast")
+			if there = err == nil && st.Size() == 1<<20; there == step.there {
+				break
+			}
+		}
+		if there != step.there {
+			t.Fatalf("with %d MiB free: ballast %v", step.free>>20, there)
+		}
+	}
+}
+
 func TestReserve(t *testing.T) {
 	t.Parallel()
 	mem := vfs.NewMem()
@@ -266,7 +298,7 @@ func TestReserve(t *testing.T) {
 		{-1, -1, false},
 		{100<<20 + 1, -1, true},
 		{100 << 20, -1, false},
-		{0, 0, true},    // 256 MB
+		{0, 0, true},    // DefaultReserveBytes
 		{1, 0.02, true}, // 2 GB
 		{1, 0.0001, false},
 	} {

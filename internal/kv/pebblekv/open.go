@@ -14,6 +14,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable/block"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/eidermail/eider/internal/kv"
@@ -219,11 +220,13 @@ func openPebble(dir string, o *pebble.Options) (db *pebble.DB, err error) {
 
 func (s *Store) pebbleOptions() *pebble.Options {
 	o := &pebble.Options{
-		FS:                          s.space.wrap(s.o.FS),
-		Lock:                        s.lock,
-		Logger:                      logger{s},
-		FormatMajorVersion:          formatVersion,
-		CacheSize:                   s.o.CacheBytes,
+		FS:                 s.blocks.wrap(s.space.wrap(s.o.FS)),
+		Lock:               s.lock,
+		Logger:             logger{s},
+		FormatMajorVersion: formatVersion,
+		// Pebble takes its tables in memory off the cache: usually there are two,
+		// one that is written and one on its way to the disk.
+		CacheSize:                   s.o.CacheBytes + 2*int64(s.o.MemTableBytes),
 		MemTableSize:                uint64(s.o.MemTableBytes),
 		MemTableStopWritesThreshold: maxMemTables,
 		L0CompactionThreshold:       10,
@@ -233,14 +236,20 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		FlushDelayDeleteRange:       10 * time.Second,
 		BytesPerSync:                512 << 10,
 	}
-	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
+	// Bodies and parts come compressed and are left as they are. The small rows
+	// that describe them are packed in blocks with zstd, each block by itself: a
+	// guess from the blocks before would be wrong where the kind of row changes.
+	profile := *block.BalancedCompression
+	profile.Name, profile.AdaptiveReductionCutoffPercent = "eider", 0
+	packed := pebble.UniformDBCompressionSettings(&profile)
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return packed })
 	for i := range o.Levels {
-		o.Levels[i].BlockSize = 16 << 10
+		o.Levels[i].BlockSize = 32 << 10
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	o.EventListener = &pebble.EventListener{
 		BackgroundError: s.backgroundError,
-		DataCorruption:  func(info pebble.DataCorruptionInfo) { s.noteDamage(info.Details) },
+		DataCorruption:  func(info pebble.DataCorruptionInfo) { s.blocks.note(info.Details); s.noteDamage(info.Details) },
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 			s.stalled.Store(time.Now().UnixNano())
 			s.log.Debug("store: writes wait", "why", info.Reason)

@@ -25,3 +25,10 @@ func TestStore(t *testing.T) {
 	t.Parallel()
 	kvtest.Run(t, func(t testing.TB) kv.Store { return open(t, pebblekv.Options{Dir: t.TempDir()}) })
 }
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

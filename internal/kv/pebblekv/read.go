@@ -53,6 +53,18 @@ func (s *Store) View(ctx context.Context, guards [][]byte, fn func(kv.Reader, []
 	return fn(r, items)
 }
 
+// Snapshot runs fn on the store as it is now, however long fn takes: for
+// backups. What is deleted meanwhile takes space until fn returns.
+func (s *Store) Snapshot(_ context.Context, fn func(kv.Reader) error) error {
+	if !s.gate.Enter() {
+		return kv.ErrClosed
+	}
+	defer s.gate.Leave()
+	snap := s.db.NewSnapshot()
+	defer snap.Close()
+	return fn(committed{s, snap})
+}
+
 // committed reads a database or a snapshot, past the gate.
 type committed struct {
 	s  *Store
@@ -154,6 +166,7 @@ func (s *Store) readError(err error) error {
 	case err == nil:
 		return nil
 	case pebble.IsCorruptionError(err):
+		s.blocks.note(err)
 		s.noteDamage(err)
 		return s.corrupt(err)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/eidermail/eider/internal/kv"
 )
 
-// ballastFile is given up when the disk is full.
+// ballastFile is there while the disk runs short, and is given up when it is full.
 const ballastFile = "ballast"
 
 // How often the free space is looked at, and how often when it runs short.
@@ -26,7 +26,11 @@ const (
 	logFloodEvery = 10 * time.Second
 )
 
-// Limit: key ranges whose space is fetched back one by one on a full disk.
+// ballastAhead is how many times the ballast's size above the reserve it is made
+// at the latest: a disk fills at most so much between two looks.
+const ballastAhead = 8
+
+// Pace: key ranges whose space is fetched back one by one on a full disk.
 const maxFreed = 256
 
 // space watches the disk.
@@ -34,11 +38,12 @@ type space struct {
 	o       Options
 	next    atomic.Int64 // when to look again, Unix nanoseconds
 	free    atomic.Int64 // -1: not known
+	used    atomic.Int64 // files and logs, as of a second ago
+	spare   atomic.Int64 // of used: logs that are kept to be used again
 	reserve atomic.Int64
 	isLow   atomic.Bool
 
-	ballastMu sync.Mutex
-	ballast   bool // the file is there
+	ballastMu sync.Mutex // held while the file is made or removed
 
 	freedMu sync.Mutex
 	freed   map[string]struct{} // prefixes of deleted keys while the disk is low
@@ -111,20 +116,30 @@ func (p *space) dropBallast() {
 	p.ballastMu.Lock()
 	defer p.ballastMu.Unlock()
 	_ = p.o.FS.Remove(p.ballastPath()) // it may not be there
-	p.ballast = false
 }
 
-// keepBallast makes the ballast if it is missing and the disk has room.
+// ballastNear is the free space below which the ballast is kept. Above twice of
+// it, it goes: a disk with plenty of room needs none.
+func (p *space) ballastNear() int64 {
+	reserve := p.reserve.Load()
+	return reserve + max(reserve, ballastAhead*p.o.BallastBytes)
+}
+
+// keepBallast makes the ballast while a disk that runs short still has room for
+// it, and removes it from one that has plenty.
 func (p *space) keepBallast() error {
 	p.ballastMu.Lock()
 	defer p.ballastMu.Unlock()
-	size := p.o.BallastBytes
-	free := p.free.Load()
-	if p.ballast || size <= 0 || free < p.reserve.Load()+2*size {
+	size, free := p.o.BallastBytes, p.free.Load()
+	if size <= 0 || free < 0 {
 		return nil
 	}
-	if st, err := p.o.FS.Stat(p.ballastPath()); err == nil && st.Size() == size {
-		p.ballast = true
+	st, err := p.o.FS.Stat(p.ballastPath())
+	there := err == nil && st.Size() == size
+	switch {
+	case err == nil && free > 2*p.ballastNear():
+		return p.o.FS.Remove(p.ballastPath())
+	case there, free > p.ballastNear(), free < p.reserve.Load()+2*size:
 		return nil
 	}
 	f, err := p.o.FS.Create(p.ballastPath(), vfs.WriteCategoryUnspecified)
@@ -135,7 +150,6 @@ func (p *space) keepBallast() error {
 	if err := allocate(f, size); err != nil {
 		return fmt.Errorf("ballast: %w", err)
 	}
-	p.ballast = true
 	return nil
 }
 
@@ -198,6 +212,7 @@ func (s *Store) keepHouse(ctx context.Context) {
 	tick := time.NewTicker(houseEvery)
 	defer tick.Stop()
 	told := false
+	var t tidier
 	for {
 		select {
 		case <-ctx.Done():
@@ -205,13 +220,19 @@ func (s *Store) keepHouse(ctx context.Context) {
 		case <-tick.C:
 		}
 		s.space.refresh()
+		m := s.db.Metrics()
+		// The log that is being written counts as its rows in memory do: it is in no
+		// figure of the engine before it ends.
+		s.space.used.Store(int64(m.DiskSpaceUsage() + m.MemTable.Size))
+		s.space.spare.Store(int64(m.WAL.ObsoletePhysicalSize))
 		if !s.space.low() {
 			told = false
 		}
+		if err := s.space.keepBallast(); err != nil && s.flood.allow() {
+			s.log.Warn("store: " + err.Error())
+		}
 		if !s.space.tight() {
-			if err := s.space.keepBallast(); err != nil && s.flood.allow() {
-				s.log.Warn("store: " + err.Error())
-			}
+			s.tidy(ctx, &t, m)
 			continue
 		}
 		if !told && s.space.low() {

@@ -6,9 +6,10 @@
 // moment before its fsync; that is what the epoch is for: it rises at the
 // first open after an unclean stop.
 //
-// When the disk runs low the store refuses all but reclaiming updates. If it
-// runs full all the same, a ballast file is given up, and if that is not
-// enough the process ends, loudly, with nothing acknowledged lost.
+// When the disk runs low the store refuses all but reclaiming updates, and before
+// that it makes a ballast file. If the disk runs full all the same, the ballast
+// is given up, and if that is not enough the process ends, loudly, with nothing
+// acknowledged lost.
 package pebblekv
 
 import (
@@ -37,8 +38,9 @@ type Options struct {
 	// of both holds. Negative: none.
 	ReserveBytes    int64
 	ReserveFraction float64
-	// BallastBytes is the size of a file that is given up when the disk is
-	// full. Negative: none. With an FS given, none is the default.
+	// BallastBytes is the size of a file that is made when the disk runs short
+	// and given up when it is full. Negative: none. With an FS given, none is
+	// the default.
 	BallastBytes int64
 	// StallLimit is how long writes may wait on a full disk before the process
 	// ends, as nothing but a person can help then. 10 seconds if zero.
@@ -52,13 +54,13 @@ type Options struct {
 	Fatal func(err error)
 }
 
-// Limit: memory for blocks read from the store's files.
+// Pace: memory for blocks read from the store's files.
 const DefaultCacheBytes = 8 << 20
 
-// Limit: memory for one table of writes that are not in files yet.
+// Pace: memory for one table of writes that are not in files yet.
 const DefaultMemTableBytes = 4 << 20
 
-// Limit: tables of writes that wait to be written to files; then writers wait.
+// Pace: tables of writes that wait to be written to files; then writers wait.
 const maxMemTables = 4
 
 // Limit: free disk space below which only deletes and the like are let through.
@@ -67,10 +69,10 @@ const DefaultReserveBytes = 256 << 20
 // DefaultReserveFraction is the same as a part of the disk; the larger holds.
 const DefaultReserveFraction = 0.02
 
-// Limit: file that is given up when the disk is full all the same.
+// Limit: file that is made on a disk that runs short, and given up when it is full all the same.
 const DefaultBallastBytes = 32 << 20
 
-// Limit: background updates that run at once.
+// Pace: background updates that run at once.
 const maxBackground = 2
 
 // Store is a kv.Store in a directory.
@@ -91,6 +93,9 @@ type Store struct {
 	rev    atomic.Uint64
 	bad    atomic.Pointer[error] // damage that was met
 	flood  flood
+	blocks badBlocks
+	// deletes counts deleted rows and ranges.
+	deletes atomic.Int64
 
 	stalled atomic.Int64 // since when writes wait for flushes, Unix nanoseconds; 0: they do not
 
@@ -145,6 +150,7 @@ func Open(o Options) (*Store, error) {
 		background: make(chan struct{}, maxBackground),
 		stopped:    make(chan struct{}),
 	}
+	s.blocks.now = time.Now
 	s.txns.New = func() any { return new(txn) }
 	s.keys.New = func() any { b := make([]byte, 0, 1+kv.MaxKey); return &b }
 	s.space = newSpace(o)
@@ -175,6 +181,8 @@ func (s *Store) Ping(ctx context.Context) (kv.Health, error) {
 		Time:         time.Now(),
 		Epoch:        s.meta.epoch,
 		FreeBytes:    s.space.free.Load(),
+		UsedBytes:    s.space.used.Load(),
+		SpareBytes:   s.space.spare.Load(),
 		ReserveBytes: s.space.reserve.Load(),
 	}
 	if bad := s.bad.Load(); bad != nil {

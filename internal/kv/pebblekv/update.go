@@ -142,11 +142,13 @@ const opCost = 1 + 5 + 5 + 1 + revSize
 func (s *Store) batch(set *overlay.Set) (*pebble.Batch, error) {
 	b := s.db.NewBatchWithSize(16 + set.Bytes() + opCost*set.Len())
 	rev := uint64(s.nextRev())
+	deletes := int64(0)
 	tight := s.space.tight()
 	for w := range set.Writes {
 		var op *pebble.DeferredBatchOp
 		if w.Delete {
 			op = b.DeleteDeferred(1 + len(w.Key))
+			deletes++
 			if tight {
 				s.space.noteFreed(w.Key)
 			}
@@ -160,6 +162,9 @@ func (s *Store) batch(set *overlay.Set) (*pebble.Batch, error) {
 		if err := op.Finish(); err != nil {
 			return nil, errors.Join(fmt.Errorf("pebblekv: batch: %w", err), b.Close())
 		}
+	}
+	if deletes > 0 {
+		s.deletes.Add(deletes)
 	}
 	return b, nil
 }
@@ -237,6 +242,7 @@ func (s *Store) DeletePrefix(ctx context.Context, prefix []byte) error {
 	if err := b.DeleteRange(append([]byte{userSpace}, prefix...), end, nil); err != nil {
 		return errors.Join(fmt.Errorf("pebblekv: batch: %w", err), b.Close())
 	}
+	s.deletes.Add(1)
 	s.space.noteFreed(prefix)
 	return s.write(b)
 }
