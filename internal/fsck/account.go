@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/eidermail/eider/internal/blob"
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/mailstore/row"
 )
@@ -14,6 +15,7 @@ import (
 type account struct {
 	ctx    context.Context
 	r      kv.Reader
+	blobs  *blob.Store
 	acct   uint64
 	head   row.HeadRow
 	boxes  map[uint32]*box
@@ -78,7 +80,7 @@ func (r *run) account(id uint64) error {
 		if err != nil {
 			return err
 		}
-		a, err := checkAccount(r.ctx, r.kv, id)
+		a, err := r.checkAccount(r.kv, id)
 		if err != nil {
 			return err
 		}
@@ -96,7 +98,7 @@ func (r *run) account(id uint64) error {
 	}
 	var a *account
 	err := r.confirm([][]byte{row.Head(id)}, func(rd kv.Reader) (_ []Fault, err error) {
-		if a, err = checkAccount(r.ctx, rd, id); err != nil {
+		if a, err = r.checkAccount(rd, id); err != nil {
 			return nil, err
 		}
 		return a.faults, nil
@@ -109,10 +111,10 @@ func (r *run) account(id uint64) error {
 }
 
 // checkAccount checks all that stands under an account's guard.
-func checkAccount(ctx context.Context, rd kv.Reader, id uint64) (*account, error) {
-	a := &account{ctx: ctx, r: rd, acct: id, boxes: map[uint32]*box{}, places: map[uint64][]row.Place{},
+func (r *run) checkAccount(rd kv.Reader, id uint64) (*account, error) {
+	a := &account{ctx: r.ctx, r: rd, blobs: r.shared, acct: id, boxes: map[uint32]*box{}, places: map[uint64][]row.Place{},
 		sizes: map[uint64]int64{}, infos: map[uint64]bool{}}
-	items, err := rd.GetMulti(ctx, row.Head(id), row.Credential(id))
+	items, err := rd.GetMulti(r.ctx, row.Head(id), row.Credential(id))
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/eidermail/eider/internal/blob"
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/mailstore/row"
 )
@@ -30,6 +31,7 @@ func (f Fault) String() string { return fmt.Sprintf("%s: %s", KeyText(f.Key), f.
 type Summary struct {
 	Accounts, Mailboxes, Rows, Messages, Bodies, LogRecords int
 	Deadlines, Blobs, Chunks, Links, Uploads, Candidates    int
+	Dictionaries                                            int
 	Bytes                                                   int64 // of all bodies
 	Faults                                                  int
 }
@@ -48,6 +50,7 @@ func (s *Summary) add(o Summary) {
 type run struct {
 	ctx    context.Context
 	kv     kv.Store
+	shared *blob.Store
 	report func(Fault)
 	sum    Summary
 }
@@ -55,9 +58,10 @@ type run struct {
 // Run checks the whole store and calls report for each fault. The error is
 // that of a store that could not be read; faults are no error.
 func Run(ctx context.Context, store kv.Store, report func(Fault)) (Summary, error) {
-	r := &run{ctx: ctx, kv: store, report: report}
+	r := &run{ctx: ctx, kv: store, report: report, shared: blob.New(blob.Options{KV: store})}
 	for _, step := range []func() error{
-		r.format, r.tags, r.accounts, r.orphans, r.names, r.deadlines, r.blobs, r.chunks, r.links, r.journal,
+		r.format, r.tags, r.dictionaries, r.accounts, r.counts, r.orphans, r.names, r.deadlines, r.blobs, r.chunks,
+		r.links, r.journal,
 	} {
 		if err := step(); err != nil {
 			return r.sum, err
@@ -110,8 +114,26 @@ func (r *run) format() error {
 		r.fault(row.Format(), "format %d, this program knows %d", i.Format, row.FormatVersion)
 	case len(i.ID) == 0:
 		r.fault(row.Format(), "no installation id")
+	case len(i.BlobKey) != 0 && len(i.BlobKey) != blobKeyBytes:
+		r.fault(row.Format(), "key of blob names of %d bytes", len(i.BlobKey))
 	}
 	return nil
+}
+
+// blobKeyBytes is the size of mailstore's key of blob names. A store of an older
+// version gets one at its next start.
+const blobKeyBytes = 32
+
+// dictionaries checks the dictionaries and makes them known: without them what
+// was encoded with them is lost.
+func (r *run) dictionaries() error {
+	return r.each(row.TagDict, false, func(_ row.Key, it kv.Item) error {
+		r.sum.Dictionaries++
+		if err := r.shared.AddDict(it); err != nil {
+			r.fault(it.Key, "%v", err)
+		}
+		return nil
+	})
 }
 
 // knownTags are the tags of rows that there can be today.
@@ -120,8 +142,8 @@ var knownTags = [256]bool{
 	row.TagMailboxName: true, row.TagSubscription: true, row.TagCredential: true, row.TagEntry: true,
 	row.TagInfo: true, row.TagBody: true, row.TagThread: true, row.TagLog: true, row.TagDeadline: true,
 	row.TagLease: true, row.TagBlob: true, row.TagChunk: true, row.TagLink: true, row.TagGarbage: true,
-	row.TagUpload:   true,
-	row.TagDelivery: true, row.TagToken: true, row.TagPack: true, row.TagDict: true, row.TagNode: true,
+	row.TagUpload: true, row.TagCount: true, row.TagOperator: true,
+	row.TagDelivery: true, row.TagToken: true, row.TagDict: true, row.TagPack: true, row.TagNode: true,
 	row.TagCert: true, row.TagSearch: true,
 }
 
@@ -188,6 +210,10 @@ func KeyText(key []byte) string {
 		return fmt.Sprintf("%s %x %x %d", t, k.Blob, uint64(k.Upload), k.Number)
 	case row.TagLink:
 		return fmt.Sprintf("%s %x %x %d", t, k.Blob, k.Acct, k.Msg)
+	case row.TagGarbage:
+		return fmt.Sprintf("%s %x day %d %x %d", t, k.Blob, k.Time, k.Acct, k.Msg)
+	case row.TagDict:
+		return fmt.Sprintf("%s %d", t, k.Number)
 	default:
 		return fmt.Sprintf("%s %x", t, key[1:])
 	}

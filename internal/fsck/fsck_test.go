@@ -3,12 +3,12 @@ package fsck_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/eidermail/eider/internal/blob"
 	"github.com/eidermail/eider/internal/fsck"
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/kv/memkv"
@@ -332,7 +332,7 @@ var corruptions = []struct {
 	{"body extra", "body without a message", func(t *testing.T, w *world) {
 		w.set(t, row.Body(w.id, 4), w.get(t, row.Body(w.id, 2)))
 	}},
-	{"body bit", "checksum", func(t *testing.T, w *world) {
+	{"body bit", "corrupt", func(t *testing.T, w *world) {
 		b := bytes.Clone(w.get(t, row.Body(w.id, 2)))
 		b[len(b)-1] ^= 1
 		w.set(t, row.Body(w.id, 2), b)
@@ -390,7 +390,7 @@ var corruptions = []struct {
 		b, _ := row.DecodeBlob(w.get(t, row.Blob(w.blob)))
 		w.set(t, row.Chunk(w.blob, b.Upload, b.Chunks-1), nil)
 	}},
-	{"chunk bit", "checksum of the blob", func(t *testing.T, w *world) {
+	{"chunk bit", "chunk 1: ", func(t *testing.T, w *world) {
 		b, _ := row.DecodeBlob(w.get(t, row.Blob(w.blob)))
 		c := bytes.Clone(w.get(t, row.Chunk(w.blob, b.Upload, 1)))
 		c[5] ^= 4
@@ -414,6 +414,61 @@ var corruptions = []struct {
 	{"link to nothing", "link to a blob", func(t *testing.T, w *world) {
 		w.set(t, row.Link(row.BlobID{9}, w.id, 2), []byte{})
 	}},
+	{"blob in no state", "in state 7", func(t *testing.T, w *world) {
+		w.blobRow(t, func(b *row.BlobRow) { b.State = 7 })
+	}},
+	{"blob with no codec", "codec 9", func(t *testing.T, w *world) {
+		w.blobRow(t, func(b *row.BlobRow) { b.Codec = 9 })
+	}},
+	{"blob that counts wrong", "they take", func(t *testing.T, w *world) {
+		w.blobRow(t, func(b *row.BlobRow) { b.Stored++ })
+	}},
+	{"blob of another size", "body needs", func(t *testing.T, w *world) {
+		w.blobRow(t, func(b *row.BlobRow) { b.Size-- })
+	}},
+	{"condemned for ever", "condemned blob without a candidate", func(t *testing.T, w *world) {
+		w.blobRow(t, func(b *row.BlobRow) { b.State = row.BlobCondemned })
+		for it, err := range w.kv.Scan(context.Background(), kv.Prefix([]byte{row.TagGarbage})) {
+			must(t, err)
+			w.set(t, it.Key, nil)
+		}
+	}},
+	{"chunk of no frame", "no frame", func(t *testing.T, w *world) {
+		b, _ := row.DecodeBlob(w.get(t, row.Blob(w.blob)))
+		w.set(t, row.Chunk(w.blob, b.Upload, 1), []byte{1})
+	}},
+	{"dictionary damaged", "dictionary", func(t *testing.T, w *world) {
+		d := row.DictRow{Data: []byte("none")}
+		w.set(t, row.Dict(9), d.Append(nil))
+	}},
+	{"dictionary key", "bad key", func(t *testing.T, w *world) { w.set(t, append(row.Dict(9), 1), []byte{1}) }},
+	{"dictionary lost", "unknown dictionary", func(t *testing.T, w *world) {
+		w.bodyRow(t, 2, func(r *row.BodyRow) {
+			b, _ := base64.StdEncoding.DecodeString("KLUv/SMJAAAAIAkAAEFCQw==")
+			r.Codec, r.Data = row.Zstd, append(b[:5:5], []byte{9, 0, 0, 0, byte(r.Raw)}...)
+		})
+	}},
+	{"skeleton bit", "corrupt", func(t *testing.T, w *world) {
+		w.bodyRow(t, 2, func(r *row.BodyRow) { r.Data[len(r.Data)/2] ^= 1 })
+	}},
+	{"skeleton cut", "corrupt", func(t *testing.T, w *world) {
+		w.bodyRow(t, 2, func(r *row.BodyRow) { r.Data = r.Data[:len(r.Data)-1] })
+	}},
+	{"recipe bit", "recipe", func(t *testing.T, w *world) {
+		w.bodyRow(t, w.big, func(r *row.BodyRow) { r.Segments[0] ^= 4 })
+	}},
+	{"recipe sum", "checksum of the recipe", func(t *testing.T, w *world) {
+		w.bodyRow(t, w.big, func(r *row.BodyRow) { r.RawCRC++ })
+	}},
+	{"recipe of another blob", "does not link", func(t *testing.T, w *world) {
+		w.bodyRow(t, w.big, func(r *row.BodyRow) { r.Blobs[0][3]++ })
+	}},
+	{"body kind", "unknown kind", func(t *testing.T, w *world) {
+		old, err := row.DecodeBody(w.get(t, row.Body(w.id, 2)))
+		must(t, err)
+		r := row.BodyRow{Kind: 77, Size: old.Size}
+		w.set(t, row.Body(w.id, 2), append(r.Append(nil), make([]byte, old.Size)...))
+	}},
 	{"upload damaged", "corrupt", func(t *testing.T, w *world) {
 		w.set(t, row.Upload(1, 2, row.BlobID{3}), []byte{1, 255})
 	}},
@@ -422,6 +477,22 @@ var corruptions = []struct {
 		k[1] = (k[1] + 1) % row.Shards
 		w.set(t, k, []byte{})
 	}},
+}
+
+// blobRow changes the header of the world's blob.
+func (w *world) blobRow(t *testing.T, change func(b *row.BlobRow)) {
+	b, err := row.DecodeBlob(w.get(t, row.Blob(w.blob)))
+	must(t, err)
+	change(&b)
+	w.set(t, row.Blob(w.blob), b.Append(nil))
+}
+
+// bodyRow changes the body of a message.
+func (w *world) bodyRow(t *testing.T, msg uint64, change func(r *row.BodyRow)) {
+	r, err := row.DecodeBody(bytes.Clone(w.get(t, row.Body(w.id, msg))))
+	must(t, err)
+	change(&r)
+	w.set(t, row.Body(w.id, msg), r.Append(nil))
 }
 
 // TestEachCorruptionIsFound: a check that cannot fail is no check.
@@ -449,10 +520,28 @@ func TestWhatIsUnderWayIsNoFault(t *testing.T) {
 	b := row.BlobRow{}
 	w.set(t, row.Blob(id), b.Append(nil))
 	w.set(t, row.Garbage(20000, id, 1, 2), []byte{})
-	s := blob.New(blob.Options{KV: w.kv})
-	_, err := s.Upload(context.Background(), strings.NewReader(strings.Repeat("x", 600_000)), 600_000)
-	must(t, err)
+	w.set(t, row.Upload(5, 6, row.BlobID{8}), row.AppendUpload(nil, row.UploadLive))
+	w.set(t, row.Chunk(row.BlobID{8}, 6, 0), []byte("x"))
 	if _, faults := w.run(t); len(faults) > 0 {
 		t.Error(faults)
+	}
+}
+
+// TestMostFaults: of one account MaxFaults are reported, and all are counted.
+func TestMostFaults(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range uint32(fsck.MaxFaults + 50) { // entries of messages that are not there
+		w.set(t, row.Entry(w.id, 1, 1000+i), (&row.EntryRow{Msg: uint64(1000 + i), ModSeq: 1}).Append(nil))
+	}
+	told := map[string]int{}
+	sum, err := fsck.Run(t.Context(), w.kv, func(f fsck.Fault) { told[fmt.Sprint(f.Key[:9])]++ })
+	must(t, err)
+	most := 0
+	for _, n := range told {
+		most = max(most, n)
+	}
+	if most > fsck.MaxFaults || sum.Faults < fsck.MaxFaults+50 {
+		t.Errorf("%d faults, %d are told of one account", sum.Faults, most)
 	}
 }

@@ -1,8 +1,13 @@
 package fsck
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"slices"
 
+	"github.com/eidermail/eider/internal/blob"
+	"github.com/eidermail/eider/internal/body"
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/mailstore/row"
 )
@@ -129,7 +134,9 @@ func (a *account) messageRows(k row.Key, x *row.InfoRow) error {
 		a.fault(row.Body(a.acct, k.Msg), "message without a body")
 		return nil
 	}
-	a.body(items[0], x)
+	if err := a.body(items[0], x); err != nil {
+		return err
+	}
 	for _, id := range x.Blobs {
 		if err := a.has(row.Link(id, a.acct, k.Msg), "message without its link to a blob"); err != nil {
 			return err
@@ -141,46 +148,66 @@ func (a *account) messageRows(k row.Key, x *row.InfoRow) error {
 	return nil
 }
 
-// body checks a message's bytes.
-func (a *account) body(it kv.Item, x *row.InfoRow) {
+// body checks a message's bytes: all that stands in its row, and that the
+// shared parts have the sizes that it needs. The parts themselves are checked
+// once, with the blobs.
+func (a *account) body(it kv.Item, x *row.InfoRow) error {
 	r, err := row.DecodeBody(it.Value)
-	switch {
-	case err != nil:
-		a.fault(it.Key, "%v", err)
-	case r.Size != x.Size:
+	if err == nil && r.Size != x.Size {
 		a.fault(it.Key, "body of %d bytes, message of %d", r.Size, x.Size)
-	case r.Codec != row.Plain || r.Kind != row.Inline && r.Kind != row.InBlob:
-		a.fault(it.Key, "body of kind %d, codec %d", r.Kind, r.Codec)
-	case r.Kind == row.Inline && row.Checksum(r.Data) != r.CRC:
-		a.fault(it.Key, "checksum differs")
-	case r.Kind == row.InBlob && !slices.Contains(x.Blobs, r.Blob):
-		a.fault(it.Key, "body in a blob that the message does not link")
-	case r.Kind == row.InBlob:
-		a.blobBody(it.Key, &r)
+		return nil
 	}
+	if err == nil {
+		var sizes []int64
+		if sizes, err = body.Sizes(&r); err == nil {
+			err = a.parts(it.Key, &r, sizes, x)
+		}
+	}
+	if err == nil {
+		err = a.bytes(&r)
+	}
+	if errors.Is(err, row.ErrCorrupt) || errors.Is(err, blob.ErrCorrupt) {
+		a.fault(it.Key, "%v", err)
+		return nil
+	}
+	return err
 }
 
-// blobBody checks a body that is a blob: all chunks, and the checksum.
-func (a *account) blobBody(key []byte, r *row.BodyRow) {
-	items, err := a.r.GetMulti(a.ctx, row.Blob(r.Blob))
-	if err != nil || items[0].Rev == 0 {
-		return // reported with the link
-	}
-	b, err := row.DecodeBlob(items[0].Value)
-	if err != nil || b.Size != r.Size {
-		a.fault(key, "body of %d bytes in a blob of %d", r.Size, b.Size)
-		return
-	}
-	crc := row.NewChecksum()
-	for it, err := range a.r.Scan(a.ctx, kv.Prefix(row.Chunks(r.Blob, b.Upload))) {
-		if err != nil {
-			return
+// parts checks that a body's blobs are linked and have the right sizes.
+func (a *account) parts(key []byte, r *row.BodyRow, sizes []int64, x *row.InfoRow) error {
+	for i, id := range r.Blobs {
+		if !slices.Contains(x.Blobs, id) {
+			a.fault(key, "body in a blob that the message does not link")
+			continue
 		}
-		_, _ = crc.Write(it.Value)
+		items, err := a.r.GetMulti(a.ctx, row.Blob(id))
+		if err != nil {
+			return err
+		}
+		// What is missing or damaged is reported with the link or the blob.
+		if b, err := row.DecodeBlob(items[0].Value); err == nil && items[0].Rev != 0 && b.Size != sizes[i] {
+			a.fault(key, "body needs %d bytes of a blob of %d", sizes[i], b.Size)
+		}
+	}
+	return nil
+}
+
+// bytes opens a body, which compares checksums, and reads all of one that is a
+// single blob of an older format, whose chunks have none.
+func (a *account) bytes(r *row.BodyRow) error {
+	c, err := body.Open(a.ctx, a.blobs, r)
+	if err != nil || r.Kind != row.InBlob {
+		return err
+	}
+	defer c.Close()
+	crc := row.NewChecksum()
+	if _, err := io.Copy(crc, io.NewSectionReader(c, 0, c.Size())); err != nil {
+		return err
 	}
 	if crc.Sum32() != r.CRC {
-		a.fault(key, "checksum of the blob differs")
+		return fmt.Errorf("%w: checksum of the blob differs", blob.ErrCorrupt)
 	}
+	return nil
 }
 
 func samePlaces(a, b []row.Place) bool {

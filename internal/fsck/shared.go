@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/eidermail/eider/internal/blob"
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/mailstore/row"
 )
@@ -227,27 +226,26 @@ func (r *run) blobFault(rd kv.Reader, id row.BlobID, candidates map[row.BlobID]b
 	if err != nil {
 		return err.Error(), nil
 	}
-	n, size := uint32(0), int64(0)
-	for it, err := range rd.Scan(r.ctx, kv.Prefix(row.Chunks(id, b.Upload))) {
-		if err != nil {
-			return "", err
-		}
-		k, ok := row.ParseKey(it.Key)
-		if !ok || k.Number != n || len(it.Value) > blob.ChunkBytes {
-			return fmt.Sprintf("chunk %d is missing, odd or too long", n), nil
-		}
-		n++
-		size += int64(len(it.Value))
+	if b.State > row.BlobCondemned {
+		return fmt.Sprintf("blob in state %d", b.State), nil
 	}
-	if n != b.Chunks || size != b.Size {
-		return fmt.Sprintf("blob of %d chunks and %d bytes has %d and %d", b.Chunks, b.Size, n, size), nil
+	if b.Codec != row.Plain && b.Codec != row.Framed {
+		return fmt.Sprintf("blob with codec %d", b.Codec), nil
 	}
+	if text, err := r.shared.Check(r.ctx, rd, id, &b); err != nil || text != "" {
+		return text, err
+	}
+	linked := false
 	links := kv.Prefix(row.Links(id))
 	links.Limit, links.KeysOnly = 1, true
 	for _, err := range rd.Scan(r.ctx, links) {
-		return "", err
+		if err != nil {
+			return "", err
+		}
+		linked = true
 	}
-	if candidates[id] {
+	// A condemned blob needs its candidate, linked or not: it is revived by that.
+	if linked && b.State == row.BlobLive || candidates[id] {
 		return "", nil
 	}
 	if candidates == nil {
@@ -260,6 +258,9 @@ func (r *run) blobFault(rd kv.Reader, id row.BlobID, candidates map[row.BlobID]b
 				return "", nil
 			}
 		}
+	}
+	if b.State == row.BlobCondemned {
+		return "condemned blob without a candidate", nil
 	}
 	return "blob without a link and without a candidate", nil
 }

@@ -10,6 +10,7 @@ package janitor
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/eidermail/eider/internal/blob"
@@ -20,6 +21,9 @@ import (
 
 // Limit: deadlines of one shard that are read at once.
 const Batch = 2000
+
+// Pace: accounts that expiry works on at once: they share the wait for the disk.
+const Workers = 32
 
 const (
 	// DefaultPoll is how long deadlines wait at most that were not foreseen.
@@ -45,6 +49,9 @@ type Options struct {
 	Log   *slog.Logger
 	Now   func() time.Time // time.Now if nil
 	Poll  time.Duration    // DefaultPoll if 0
+	// Others tells how many commits were made so far that are not background
+	// work: while there are any, expiry gives way. Nil: it never does.
+	Others func() int64
 	// Done is called after each pass that did something: for counters.
 	Done func(Report)
 }
@@ -60,6 +67,7 @@ type Report struct {
 type Janitor struct {
 	o     Options
 	blobs *blob.Store
+	pace  pacer
 	mark  [row.Shards]uint32 // deadlines before it are gone
 	full  time.Time          // when all deadlines were read last
 	swept time.Time
@@ -76,7 +84,7 @@ func New(o Options) *Janitor {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Janitor{o: o, blobs: blob.New(blob.Options{KV: o.KV, Now: o.Now})}
+	return &Janitor{o: o, blobs: o.Store.Blobs(), pace: pacer{others: o.Others}}
 }
 
 // Run works until ctx ends.
@@ -156,11 +164,15 @@ func (j *Janitor) shard(ctx context.Context, shard byte, now time.Time, r *Repor
 	limit := uint32(now.Unix())
 	from := row.Deadlines(shard, j.mark[shard])
 	for {
+		j.pace.begin()
 		due, after, last, err := j.due(ctx, shard, from, limit)
 		if err != nil {
 			return 0, err
 		}
 		clean := j.expire(ctx, due, r)
+		if len(due) > 0 {
+			j.pace.rest(ctx, j.o.Now().Sub(time.Unix(int64(due[0].At), 0)))
+		}
 		if ctx.Err() != nil {
 			return 0, nil
 		}
@@ -199,6 +211,7 @@ func (j *Janitor) due(ctx context.Context, shard byte, from []byte, limit uint32
 
 // expire does what deadlines are for, account by account; clean says that all was done.
 func (j *Janitor) expire(ctx context.Context, due []mailstore.Due, r *Report) (clean bool) {
+	due, clean = j.unused(ctx, due, r)
 	byAcct := make(map[mailstore.AcctID][]mailstore.Due)
 	var order []mailstore.AcctID
 	for _, d := range due {
@@ -207,37 +220,63 @@ func (j *Janitor) expire(ctx context.Context, due []mailstore.Due, r *Report) (c
 		}
 		byAcct[d.Acct] = append(byAcct[d.Acct], d)
 	}
-	clean = true
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, Workers)
 	for _, id := range order {
 		if ctx.Err() != nil {
-			return false
-		}
-		call, cancel := context.WithTimeout(ctx, callTime)
-		done, err := j.o.Store.Expire(call, id, byAcct[id])
-		cancel()
-		r.Messages += done.Messages
-		r.Mailboxes += done.Mailboxes
-		r.Accounts += done.Accounts
-		if err != nil {
 			clean = false
-			j.failed(ctx, r, "expiry", err)
+			break
 		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			call, cancel := context.WithTimeout(ctx, callTime)
+			defer cancel()
+			done, err := j.o.Store.Expire(call, id, byAcct[id])
+			mu.Lock()
+			defer mu.Unlock()
+			r.Messages += done.Messages
+			r.Mailboxes += done.Mailboxes
+			r.Accounts += done.Accounts
+			if err != nil {
+				clean = false
+				j.failed(ctx, r, "expiry", err)
+			}
+		})
 	}
-	return clean
+	wg.Wait()
+	return clean && ctx.Err() == nil
+}
+
+// unused ends the accounts that nobody ever used, and returns what else is due.
+func (j *Janitor) unused(ctx context.Context, due []mailstore.Due, r *Report) (left []mailstore.Due, clean bool) {
+	call, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	ended, left, err := j.o.Store.ExpireUnused(call, due)
+	r.Accounts += ended
+	if err != nil {
+		j.failed(ctx, r, "expiry", err)
+	}
+	return left, err == nil
 }
 
 // sweep collects a shard's unlinked blobs and dead uploads.
 func (j *Janitor) sweep(ctx context.Context, shard byte, now time.Time, r *Report) {
 	call, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
-	done, err := j.blobs.Collect(call, shard)
-	r.Blobs += done.Blobs
-	r.Kept += done.Kept
-	if err != nil {
-		j.failed(ctx, r, "blobs", err)
+	for more := true; more && call.Err() == nil; {
+		var done blob.Swept
+		var err error
+		done, more, err = j.blobs.Collect(call, shard)
+		r.Swept.Add(done)
+		if err != nil {
+			j.failed(ctx, r, "blobs", err)
+			break
+		}
 	}
-	done, err = j.blobs.Sweep(call, shard, now)
-	r.Uploads += done.Uploads
+	done, err := j.blobs.Sweep(call, shard, now)
+	r.Swept.Add(done)
 	if err != nil {
 		j.failed(ctx, r, "uploads", err)
 	}

@@ -145,3 +145,42 @@ func TestManyDeadlines(t *testing.T) {
 		t.Fatalf("deadlines are left (%v)", err)
 	}
 }
+
+// slow is a store whose commits take a while.
+type slow struct{ kv.Store }
+
+func (s slow) Update(ctx context.Context, guards [][]byte, fn func(kv.Tx) error, opts ...kv.Option) error {
+	time.Sleep(10 * time.Millisecond)
+	return s.Store.Update(ctx, guards, fn, opts...)
+}
+
+// While others work, expiry takes a tenth of the time, and more when it is late.
+func TestExpiryGivesWay(t *testing.T) {
+	const messages = 500
+	pass := func(t *testing.T, late time.Duration, others func() int64) (took time.Duration) {
+		synctest.Test(t, func(t *testing.T) {
+			store := slow{memkv.New()}
+			s, id := open(t, store, time.Hour)
+			put(t, s, id, messages)
+			time.Sleep(time.Hour + late + time.Minute) // the first one came a minute before the last
+			began := time.Now()
+			r, _ := janitor.New(janitor.Options{Store: s, KV: store, Others: others}).Pass(t.Context())
+			if took = time.Since(began); r.Messages != messages {
+				t.Errorf("%d messages left, want %d", r.Messages, messages)
+			}
+		})
+		return took
+	}
+	var n int64
+	busy := func() int64 { n += 1000; return n }
+	alone := pass(t, 0, nil)
+	idle := pass(t, 0, func() int64 { return 0 })
+	soon, late := pass(t, 0, busy), pass(t, 2*time.Hour, busy)
+	t.Logf("alone %v, beside idle ones %v, beside busy ones %v, two hours late %v", alone, idle, soon, late)
+	if idle > 2*alone || late > 2*alone {
+		t.Errorf("expiry waits for nobody: alone %v, beside idle ones %v, two hours late %v", alone, idle, late)
+	}
+	if soon < 5*alone || soon > 12*alone {
+		t.Errorf("beside busy ones expiry takes %v, alone %v", soon, alone)
+	}
+}

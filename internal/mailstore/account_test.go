@@ -48,6 +48,11 @@ func TestAccounts(t *testing.T) {
 		got.Address != "First.Last+x@Ex.test" || got.Name != "F" || got.Label != "l" {
 		t.Errorf("account %+v", got)
 	}
+	m := e.pool.Message()
+	defer m.Close()
+	_, err = e.Deposit(ctx, []mailstore.AcctID{a.ID}, mailstore.Deposit{}, m)
+	wantKind(t, err, mailstore.Permission)
+	must(t, e.SetDisabled(ctx, a.ID, false))
 	if d := e.deposit(t, nil, mailstore.Deposit{}, a.ID); d[0].LinkEpoch != 1 {
 		t.Error("a deposit does not know the link epoch")
 	}
@@ -118,12 +123,7 @@ func TestDeleteAccount(t *testing.T) {
 		other := e.account(t, "A@B") // the address is free at once
 		e.check(t)
 		e.clock.add(time.Minute)
-		for range 3 {
-			if r, _ := e.jan.Pass(ctx); r.Failed > 0 {
-				t.Fatalf("janitor %+v", r)
-			}
-			e.clock.add(time.Minute)
-		}
+		e.collect(t)
 		_, err = e.Content(ctx, id, d.Msg)
 		wantKind(t, err, mailstore.NotExist)
 		sum := e.check(t)

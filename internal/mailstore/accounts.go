@@ -2,11 +2,14 @@ package mailstore
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/eidermail/eider/internal/addr"
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/mailstore/account"
+	"github.com/eidermail/eider/internal/mailstore/census"
+	"github.com/eidermail/eider/internal/mailstore/crowd"
 	"github.com/eidermail/eider/internal/mailstore/row"
 )
 
@@ -19,6 +22,7 @@ type NewAccount struct {
 	Limits     AccountLimits // zero fields: the server's defaults
 	CatchAll   bool
 	ExpireIdle time.Duration // the account goes when unused so long; 0: never
+	TTL        time.Duration // the account goes after so long, used or not; 0: never
 }
 
 // CreateAccount makes an account with an INBOX. Kind Exist if the address is taken.
@@ -33,26 +37,19 @@ func (s *Store) CreateAccount(ctx context.Context, n NewAccount) (Account, error
 	if err != nil {
 		return Account{}, wrap(name, err)
 	}
-	var id AcctID
+	var id uint64
 	var head row.HeadRow
-	err = s.try(ctx, name, func() error {
-		id = AcctID(random())
-		guards := [][]byte{row.Head(uint64(id)), row.Name(key)}
-		return s.kv.Update(ctx, guards, func(tx kv.Tx) error {
-			if tx.Guard(1).Rev != 0 {
-				return fail(Exist, "the address is taken")
-			}
-			if tx.Guard(0).Rev != 0 {
-				return kv.ErrConflict // the same random number twice: try another
-			}
-			head = s.putAccount(tx, uint64(id), key, n)
-			return nil
-		})
+	err = s.try(ctx, name, func() (err error) {
+		id, err = s.maker.Make(ctx, row.Name(key), func(tx kv.Tx, acct uint64) { head = s.putAccount(tx, acct, key, n) })
+		return err
 	})
+	if errors.Is(err, crowd.ErrTaken) {
+		return Account{}, wrap(name, fail(Exist, "the address is taken"))
+	}
 	if err != nil {
 		return Account{}, err
 	}
-	return s.account(id, &head), nil
+	return s.account(AcctID(id), &head), nil
 }
 
 // putAccount writes the rows of a new account with its INBOX.
@@ -67,8 +64,11 @@ func (s *Store) putAccount(tx kv.Tx, acct uint64, key string, n NewAccount) row.
 		Created: now.Unix(), Idle: int64(n.ExpireIdle / time.Second),
 		Generated: generated(n.Credential), CatchAll: n.CatchAll,
 	}
-	setLimits(&h, n.Limits)
-	h.Deadline = idleDeadline(&h)
+	if n.TTL > 0 {
+		h.Until = now.Add(n.TTL).Unix()
+	}
+	n.Limits.Set(&h)
+	h.Deadline = h.Ends(UnusedLife)
 	if h.Deadline != 0 {
 		tx.Put(row.Deadline(h.Deadline, acct, 0, 0), []byte{})
 	}
@@ -82,16 +82,11 @@ func (s *Store) putAccount(tx kv.Tx, acct uint64, key string, n NewAccount) row.
 	return h
 }
 
-// idleDeadline is when an account goes that is not used from now on.
-func idleDeadline(h *row.HeadRow) uint32 {
-	if h.Idle <= 0 {
-		return 0
-	}
-	if h.LastUsed == 0 {
-		return uint32(h.Created + min(h.Idle, int64(UnusedLife/time.Second)))
-	}
-	// LastUsed is the start of a day: the whole day counts as used.
-	return uint32(h.LastUsed + int64(24*time.Hour/time.Second) + h.Idle)
+// unusedRows are the rows of an account that nobody used, but for its head,
+// name and deadline.
+func unusedRows(acct uint64) [][]byte {
+	return [][]byte{row.Credential(acct), row.Mailbox(acct, inboxID), row.MailboxName(acct, inboxName),
+		row.Subscription(acct, inboxName)}
 }
 
 // generated tells whether a password was made by us.
@@ -189,13 +184,13 @@ func (s *Store) account(id AcctID, h *row.HeadRow) Account {
 	a := Account{
 		ID: id, Address: h.Address, Name: h.Name, Label: h.Label,
 		Created: time.Unix(h.Created, 0).UTC(), Generated: h.Generated, CatchAll: h.CatchAll,
-		Disabled: h.Disabled, CredEpoch: h.CredEpoch, LinkEpoch: h.LinkEpoch,
+		Disabled: h.Disabled, LinksOff: h.LinksOff, CredEpoch: h.CredEpoch, LinkEpoch: h.LinkEpoch,
 		Limits: s.limits(h), ModSeq: ModSeq(h.ModSeq), Epoch: h.Epoch, Bytes: h.Bytes, Messages: h.Messages,
 	}
 	if h.LastUsed != 0 {
 		a.LastUsed = time.Unix(h.LastUsed, 0).UTC()
 	}
-	if at := idleDeadline(h); at != 0 {
+	if at := h.Ends(UnusedLife); at != 0 {
 		a.ExpiresAt = time.Unix(int64(at), 0).UTC()
 	}
 	return a
@@ -221,6 +216,16 @@ func (s *Store) EndLinks(ctx context.Context, id AcctID) error {
 	})
 }
 
+// SetLinks lets the account's permalinks open its messages, or stops them all
+// for as long as it is so.
+func (s *Store) SetLinks(ctx context.Context, id AcctID, on bool) error {
+	return s.update(ctx, "set links", id, func(o *op) error {
+		o.dirty = o.dirty || o.head.LinksOff == on
+		o.head.LinksOff = !on
+		return nil
+	})
+}
+
 // SetDisabled stops an account from being logged in to, or lets it again.
 func (s *Store) SetDisabled(ctx context.Context, id AcctID, disabled bool) error {
 	return s.update(ctx, "set disabled", id, func(o *op) error {
@@ -233,19 +238,25 @@ func (s *Store) SetDisabled(ctx context.Context, id AcctID, disabled bool) error
 // MarkUsed notes that the account was used today; it writes at most once a day.
 func (s *Store) MarkUsed(ctx context.Context, id AcctID) error {
 	const name = "mark used"
-	day := s.now().UTC().Truncate(24 * time.Hour).Unix()
 	h, err := s.head(ctx, name, id)
-	if err != nil || h.LastUsed >= day {
+	if err != nil || h.LastUsed >= day(s.now()) {
 		return err
 	}
 	return s.update(ctx, name, id, func(o *op) error {
-		if o.head.LastUsed < day {
-			o.head.LastUsed = day
-			o.dirty = true
-		}
+		o.used()
 		return nil
 	}, kv.Background())
 }
+
+// used notes that the account was used today.
+func (o *op) used() {
+	if today := day(o.now); o.head.LastUsed < today {
+		o.head.LastUsed, o.dirty = today, true
+	}
+}
+
+// day is the start of a time's day.
+func day(t time.Time) int64 { return t.UTC().Truncate(24 * time.Hour).Unix() }
 
 // DeleteAccount removes the account: its address is free at once, its mail
 // goes in the background, when the janitor comes to the deadline written here.
@@ -259,6 +270,7 @@ func (s *Store) DeleteAccount(ctx context.Context, id AcctID) error {
 	for _, n := range h.Names {
 		guards = append(guards, row.Name(n))
 	}
+	guards = append(guards, census.Guard(uint64(id)))
 	var modseq uint64
 	err = s.try(ctx, name, func() error {
 		return s.kv.Update(ctx, guards, func(tx kv.Tx) error {
@@ -267,7 +279,9 @@ func (s *Store) DeleteAccount(ctx context.Context, id AcctID) error {
 				return err
 			}
 			modseq = o.take()
-			o.condemn(tx, guards[1:])
+			if err := o.condemn(tx, h.Names); err != nil {
+				return err
+			}
 			return o.finish()
 		}, kv.Reclaim())
 	})
@@ -277,11 +291,12 @@ func (s *Store) DeleteAccount(ctx context.Context, id AcctID) error {
 	return err
 }
 
-// condemn turns an account to deleting: names freed, a deadline of now.
-func (o *op) condemn(tx kv.Tx, names [][]byte) {
+// condemn turns an account to deleting: names freed, a deadline of now, and one
+// account less. Its guards are the head, the names, and the count.
+func (o *op) condemn(tx kv.Tx, names []string) error {
 	for i, n := range names {
 		if acct, err := row.DecodeAcct(tx.Guard(i + 1).Value); err == nil && acct == o.acct {
-			o.Delete(n)
+			o.Delete(row.Name(n))
 		}
 	}
 	if o.head.Deadline != 0 {
@@ -291,6 +306,7 @@ func (o *op) condemn(tx kv.Tx, names [][]byte) {
 	o.Put(row.Deadline(o.head.Deadline, o.acct, 0, 0), []byte{})
 	o.head.State = row.Deleting
 	o.dirty = true
+	return census.Add(tx, len(names)+1, o.acct, -1)
 }
 
 // Accounts calls f for every account, in no order that means anything, until f

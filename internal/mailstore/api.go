@@ -11,6 +11,7 @@ type Deposit struct {
 	Flags        Flags
 	Keywords     []string
 	InternalDate time.Time // now if zero
+	SaveDate     time.Time // now if zero; else when it came into the mailbox it is imported from (RFC 8514)
 	Envelope     Envelope
 	// Prepend is put before the message: complete header lines with CRLF.
 	Prepend []byte
@@ -54,6 +55,7 @@ type FlagChange struct {
 type FlagResult struct {
 	ModSeq   ModSeq  // of the last commit, 0 if nothing changed
 	Changed  []Entry // rows as they are now, those that changed
+	Same     []Entry // rows that were so already
 	Modified []UID   // skipped by UnchangedSince
 	Missing  []UID   // no such row
 }

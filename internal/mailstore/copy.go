@@ -37,14 +37,7 @@ type transfer struct {
 }
 
 func (s *Store) transfer(ctx context.Context, name string, id AcctID, t transfer) (all Copied, err error) {
-	uids := make([]uint32, 0, len(t.uids))
-	seen := make(map[UID]bool, len(t.uids))
-	for _, u := range t.uids {
-		if !seen[u] {
-			seen[u] = true
-			uids = append(uids, uint32(u))
-		}
-	}
+	uids := distinct(t.uids)
 	for first := true; len(uids) > 0 || first; first = false {
 		group := uids[:min(len(uids), changeGroup)]
 		var c Copied
@@ -62,6 +55,19 @@ func (s *Store) transfer(ctx context.Context, name string, id AcctID, t transfer
 		uids = uids[n:]
 	}
 	return all, nil
+}
+
+// distinct leaves out UIDs that were named before.
+func distinct(uids []UID) []uint32 {
+	out := make([]uint32, 0, len(uids))
+	seen := make(map[UID]bool, len(uids))
+	for _, u := range uids {
+		if !seen[u] {
+			seen[u] = true
+			out = append(out, uint32(u))
+		}
+	}
+	return out
 }
 
 // transfer copies or moves a group of rows, or its beginning where the
@@ -110,13 +116,14 @@ func (o *op) transfer(uids []uint32, t *transfer) (c Copied, n int, err error) {
 
 // place makes a row in dst for the message of p; with move, in place of p.
 func (o *op) place(p *placed, dst *box, x *row.InfoRow, move bool) (uint32, error) {
-	if !move && o.s.limits(&o.head).over(&o.head, p.entry.Size, 1) {
+	if !move && o.s.limits(&o.head).Over(&o.head, p.entry.Size, 1) {
 		return 0, fail(Quota, "account is full")
 	}
 	if !move && len(x.Places) >= MaxPlaces {
 		return 0, fail(Limit, "message has %d copies", len(x.Places))
 	}
 	e := p.entry
+	e.Saved = 0
 	uid, err := o.add(dst, &e)
 	if err != nil {
 		return 0, err

@@ -1,9 +1,9 @@
 package mailstore
 
 import (
-	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/eidermail/eider/internal/blob"
+	"github.com/eidermail/eider/internal/body"
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/mailstore/row"
 	"github.com/eidermail/eider/internal/message"
@@ -24,11 +25,11 @@ type delivery struct {
 	Deposit
 	size     int64
 	crc      uint32
-	body     []byte // the value of the Body row, or nil if staged
-	upload   *blob.Upload
-	index    []byte // encoded; nil if too large
+	body     *body.Body
+	staged   time.Time // when the body's parts were looked up; zero: not yet
+	index    []byte    // encoded; nil if too large
 	envelope []byte
-	hashes   []uint64 // see threadHashes
+	hashes   []uint64 // see row.ThreadHashes
 }
 
 // Deposit stores one message in every account, all or none, in one commit:
@@ -42,12 +43,12 @@ func (s *Store) Deposit(ctx context.Context, ids []AcctID, d Deposit, m *spool.M
 	accts := slices.Clone(ids)
 	slices.Sort(accts)
 	accts = slices.Compact(accts)
-	v, err := s.prepare(d, m, len(accts))
+	v, err := s.prepare(d, m, accts, len(accts))
 	if err != nil {
 		return nil, wrap(name, err)
 	}
 	for tries := 0; ; tries++ {
-		if err := s.stage(ctx, v, m, len(accts)); err != nil {
+		if err := s.stage(ctx, v); err != nil {
 			return nil, err
 		}
 		done, err := s.commit(ctx, accts, v)
@@ -58,8 +59,8 @@ func (s *Store) Deposit(ctx context.Context, ids []AcctID, d Deposit, m *spool.M
 			if err := s.makeRoom(ctx, full.acct, v.size); err != nil {
 				return nil, err
 			}
-		case errors.Is(err, blob.ErrUploadDead) && tries < 3:
-			v.upload = nil
+		case errors.Is(err, blob.ErrStale) && tries < staleTries:
+			v.staged = time.Time{}
 		case err != nil:
 			return nil, err
 		default:
@@ -80,8 +81,9 @@ func inOrder(ids []AcctID, done []Deposited) []Deposited {
 	return out
 }
 
-// prepare checks and indexes a message.
-func (s *Store) prepare(d Deposit, m *spool.Message, accounts int) (*delivery, error) {
+// prepare checks and indexes a message for accounts, and takes it apart. It
+// goes into one commit with as many copies or others as share says.
+func (s *Store) prepare(d Deposit, m *spool.Message, accounts []AcctID, share int) (*delivery, error) {
 	size := int64(len(d.Prepend)) + m.Size()
 	if s.maxSize > 0 && m.Size() > s.maxSize {
 		return nil, fail(TooLarge, "message of %d bytes", m.Size())
@@ -97,7 +99,7 @@ func (s *Store) prepare(d Deposit, m *spool.Message, accounts int) (*delivery, e
 	if d.Envelope.Received.IsZero() {
 		d.Envelope.Received = s.now()
 	}
-	env := row.Envelope(trimEnvelope(d.Envelope))
+	env := row.Envelope(d.Envelope).Trim(MaxStoredRecipients, MaxEnvelopeText)
 	v.envelope = env.Append(make([]byte, 0, 128))
 	ix := message.NewIndexer(message.Limits{})
 	crc := row.NewChecksum()
@@ -111,46 +113,35 @@ func (s *Store) prepare(d Deposit, m *spool.Message, accounts int) (*delivery, e
 	v.crc = crc.Sum32()
 	x := ix.Index()
 	v.index = row.AppendIndex(make([]byte, 0, 1024), x)
-	if len(v.index) > min(MaxIndex, MaxIndexAll/accounts) {
+	if len(v.index) > min(MaxIndex, MaxIndexAll/share) {
 		v.index = nil
 	}
-	v.hashes = threadHashes(x)
-	return v, nil
+	v.hashes = row.ThreadHashes(x, maxThreadHashes)
+	v.body, err = s.bodies.Make(&body.Source{ReaderAt: body.Joined(d.Prepend, m), Size: size, CRC: v.crc, Index: x,
+		Scope: s.scope(accounts), RowBytes: MaxInlineAll / share})
+	return v, err
 }
 
-// stage makes the value of the body row, or uploads a message that is too large for one.
-func (s *Store) stage(ctx context.Context, v *delivery, m *spool.Message, accounts int) error {
-	if v.body != nil || v.upload != nil {
+// stage sees to it that the body's shared parts are there.
+func (s *Store) stage(ctx context.Context, v *delivery) error {
+	if len(v.body.Parts) == 0 || !v.staged.IsZero() {
 		return nil
 	}
-	const name = "deposit"
-	if v.size > min(MaxInline, int64(MaxInlineAll/accounts)) {
-		return s.try(ctx, name, func() (err error) {
-			v.upload, err = s.blobs.Upload(ctx, io.MultiReader(bytes.NewReader(v.Prepend), m.Reader()), v.size)
-			return err
-		})
-	}
-	r := row.BodyRow{Kind: row.Inline, Codec: row.Plain, Size: v.size, CRC: v.crc}
-	b := r.Append(make([]byte, 0, int(v.size)+row.MaxBodyHead))
-	b = append(b, v.Prepend...)
-	n := len(b)
-	b = b[:n+int(m.Size())]
-	if _, err := m.ReadAt(b[n:], 0); err != nil && err != io.EOF {
-		return wrap(name, fmt.Errorf("reading the spool: %w", err))
-	}
-	v.body = b
-	return nil
+	return s.try(ctx, "deposit", func() error {
+		st, err := s.blobs.Stage(ctx, v.body.Parts)
+		if err == nil {
+			v.staged = st.At
+			s.stored.Staged(&st)
+		}
+		return err
+	})
 }
 
 // commit stores a message that is ready in all accounts: one Update over all heads.
 func (s *Store) commit(ctx context.Context, accts []AcctID, v *delivery) ([]Deposited, error) {
-	guards := make([][]byte, 0, len(accts)+1)
+	guards := make([][]byte, 0, len(accts))
 	for _, id := range accts {
 		guards = append(guards, row.Head(uint64(id)))
-	}
-	var opts []kv.Option
-	if v.upload != nil {
-		guards = append(guards, v.upload.Guard())
 	}
 	done := make([]Deposited, len(accts))
 	err := s.try(ctx, "deposit", func() error {
@@ -167,15 +158,13 @@ func (s *Store) commit(ctx context.Context, accts []AcctID, v *delivery) ([]Depo
 					return err
 				}
 			}
-			if v.upload != nil {
-				return v.upload.Commit(ctx, tx)
-			}
 			return nil
-		}, opts...)
+		})
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.stored.Stored(v.body, v.size, len(accts))
 	for _, d := range done {
 		s.publish(ctx, uint64(d.Acct), uint64(d.ModSeq))
 	}
@@ -184,13 +173,20 @@ func (s *Store) commit(ctx context.Context, accts []AcctID, v *delivery) ([]Depo
 
 // deliver puts a message into the account.
 func (o *op) deliver(v *delivery) (Deposited, error) {
-	var thread uint64
+	if len(v.body.Parts) > 0 {
+		if err := o.s.blobs.Fresh(v.staged); err != nil {
+			return Deposited{}, err
+		}
+	}
 	b, thread, err := o.destination(v)
 	if err != nil {
 		return Deposited{}, err
 	}
+	if o.head.Disabled {
+		return Deposited{}, fail(Permission, "account is disabled")
+	}
 	l := o.s.limits(&o.head)
-	if l.over(&o.head, v.size, 1) {
+	if l.Over(&o.head, v.size, 1) {
 		if err := o.room(l, v); err != nil {
 			return Deposited{}, err
 		}
@@ -200,27 +196,19 @@ func (o *op) deliver(v *delivery) (Deposited, error) {
 	if thread == 0 {
 		thread = msg
 	}
-	e := row.EntryRow{Msg: msg, Flags: uint8(v.Flags), Keywords: v.Keywords, Size: v.size, Internal: o.now.Unix()}
-	if !v.InternalDate.IsZero() {
-		e.Internal = v.InternalDate.Unix()
-	}
-	if l.Retention > 0 {
-		e.Expire = deadline(o.now.Add(l.Retention))
-	}
+	e := o.newEntry(msg, v.size, &v.Deposit)
 	uid, err := o.add(b, &e)
 	if err != nil {
 		return Deposited{}, err
 	}
 	x := row.InfoRow{Size: v.size, Places: []row.Place{{Mbox: b.id, UID: uid}}, Thread: thread,
 		Hashes: v.hashes, Envelope: v.envelope, Index: v.index, NoIndex: v.index == nil}
-	if v.upload != nil {
-		x.Blobs = []row.BlobID{v.upload.ID}
-		body := row.BodyRow{Kind: row.InBlob, Codec: row.Plain, Size: v.size, CRC: v.crc, Blob: v.upload.ID}
-		o.Put(row.Body(o.acct, msg), body.Append(nil))
-		blob.Link(o, v.upload.ID, o.acct, msg)
-	} else {
-		o.Put(row.Body(o.acct, msg), v.body)
+	for i := range v.body.Parts {
+		id := v.body.Parts[i].ID
+		x.Blobs = append(x.Blobs, id)
+		blob.Link(o, id, o.acct, msg)
 	}
+	o.Put(row.Body(o.acct, msg), v.body.Row)
 	o.Put(row.Info(o.acct, msg), x.Append(make([]byte, 0, len(v.index)+len(v.envelope)+64)))
 	if len(v.hashes) > 0 {
 		t := row.ThreadRow{Thread: thread, Msg: msg}.Append(nil)
@@ -232,6 +220,21 @@ func (o *op) deliver(v *delivery) (Deposited, error) {
 		Acct: AcctID(o.acct), Mailbox: MailboxID(b.id), UIDValidity: b.row.UIDValidity, UID: UID(uid),
 		Msg: MsgID(msg), ModSeq: ModSeq(o.modseq), LinkEpoch: o.head.LinkEpoch,
 	}, nil
+}
+
+// newEntry is the row of a message that comes into a mailbox; add completes it.
+func (o *op) newEntry(msg uint64, size int64, d *Deposit) row.EntryRow {
+	e := row.EntryRow{Msg: msg, Flags: uint8(d.Flags), Keywords: d.Keywords, Size: size, Internal: o.now.Unix()}
+	if !d.InternalDate.IsZero() {
+		e.Internal = d.InternalDate.Unix()
+	}
+	if !d.SaveDate.IsZero() {
+		e.Saved = d.SaveDate.Unix()
+	}
+	if r := o.s.limits(&o.head).Retention; r > 0 {
+		e.Expire = deadline(o.now.Add(r))
+	}
+	return e
 }
 
 // destination reads the mailbox and the thread rows, for INBOX in one round trip.
@@ -269,7 +272,7 @@ func (o *op) destination(v *delivery) (b *box, thread uint64, err error) {
 }
 
 // add makes a row in a mailbox, with its deadline, and counts it. It sets the
-// row's MODSEQ and save date.
+// row's MODSEQ, and its save date if it has none.
 func (o *op) add(b *box, e *row.EntryRow) (uid uint32, err error) {
 	m := &b.row
 	if m.UIDNext == math.MaxUint32 || m.Exists == math.MaxUint32 {
@@ -277,7 +280,9 @@ func (o *op) add(b *box, e *row.EntryRow) (uid uint32, err error) {
 	}
 	uid = m.UIDNext
 	m.UIDNext++
-	e.ModSeq, e.Saved = o.take(), o.now.Unix()
+	if e.ModSeq = o.take(); e.Saved == 0 {
+		e.Saved = o.now.Unix()
+	}
 	o.Put(row.Entry(o.acct, b.id, uid), e.Append(make([]byte, 0, 48)))
 	if e.Expire != 0 {
 		o.Put(row.Deadline(e.Expire, o.acct, b.id, uid), []byte{})
@@ -308,36 +313,16 @@ func deadline(t time.Time) uint32 {
 	return uint32(min(max(t.Add(time.Second-1).Unix(), 1), math.MaxUint32))
 }
 
-// threadHashes are the hashes of the ids that a message refers to, the nearest
-// first, and then of its own: what it answers counts more than what answers it.
-func threadHashes(x *message.Index) []uint64 {
-	var hashes []uint64
-	add := func(id string) {
-		if h := row.ThreadHash(id); !slices.Contains(hashes, h) {
-			hashes = append(hashes, h)
-		}
+// scope is what names of parts are made with, beside their bytes: nothing, or
+// what keeps accounts apart. A message for several accounts shares its parts
+// between these, and with nothing else.
+func (s *Store) scope(accounts []AcctID) []byte {
+	switch {
+	case !s.apart:
+		return nil
+	case len(accounts) == 1:
+		return binary.BigEndian.AppendUint64([]byte{1}, uint64(accounts[0]))
+	default:
+		return binary.BigEndian.AppendUint64([]byte{2}, random())
 	}
-	for i := len(x.References) - 1; i >= 0 && len(hashes) < maxThreadHashes-1; i-- {
-		add(x.References[i])
-	}
-	for _, own := range message.MessageIDs(x.Envelope.MessageID) {
-		add(own)
-		break
-	}
-	return hashes
 }
-
-// trimEnvelope cuts what a client may have sent without end.
-func trimEnvelope(e Envelope) Envelope {
-	e.ToCount = max(e.ToCount, len(e.To))
-	e.To = slices.Clone(e.To[:min(len(e.To), MaxStoredRecipients)])
-	for i := range e.To {
-		e.To[i] = cut(e.To[i])
-	}
-	for _, t := range []*string{&e.From, &e.Helo, &e.Protocol, &e.Client, &e.TLS, &e.User, &e.Body} {
-		*t = cut(*t)
-	}
-	return e
-}
-
-func cut(s string) string { return s[:min(len(s), MaxEnvelopeText)] }

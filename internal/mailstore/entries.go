@@ -2,9 +2,7 @@ package mailstore
 
 import (
 	"context"
-	"fmt"
 	"math"
-	"math/bits"
 	"slices"
 	"time"
 
@@ -136,18 +134,11 @@ func (s *Store) info(ctx context.Context, id AcctID, msg MsgID, value []byte) (i
 
 // threadID is a thread's name in protocols (RFC 8474 §5.3): the same number in
 // two accounts gives two names.
-func threadID(acct, thread uint64) string { return "T" + salted(acct, thread) }
+func threadID(acct, thread uint64) string { return "T" + row.Salted(acct, thread) }
 
 // EmailID is a message's name in protocols (RFC 8474 §5.2); it lives through
 // COPY and MOVE.
-func EmailID(id AcctID, msg MsgID) string { return "M" + salted(uint64(id), uint64(msg)) }
-
-// salted mixes an account into a number, one to one.
-func salted(acct, v uint64) string {
-	v = (v ^ acct) * 0x9e3779b97f4a7c15
-	v = (v ^ v>>32) * 0xd6e8feb86659fd93
-	return fmt.Sprintf("%016x", bits.RotateLeft64(v, 29)^acct)
-}
+func EmailID(id AcctID, msg MsgID) string { return "M" + row.Salted(uint64(id), uint64(msg)) }
 
 // Place finds a row that names a message: its mailbox and entry. Kind NotExist.
 func (s *Store) Place(ctx context.Context, id AcctID, msg MsgID) (Mailbox, Entry, error) {

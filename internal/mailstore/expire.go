@@ -7,6 +7,8 @@ import (
 
 	"github.com/eidermail/eider/internal/blob"
 	"github.com/eidermail/eider/internal/kv"
+	"github.com/eidermail/eider/internal/mailstore/census"
+	"github.com/eidermail/eider/internal/mailstore/crowd"
 	"github.com/eidermail/eider/internal/mailstore/row"
 )
 
@@ -25,6 +27,28 @@ func (d Due) key() []byte {
 
 // Expired is what Expire did.
 type Expired struct{ Messages, Mailboxes, Accounts int }
+
+// ExpireUnused ends those accounts that nobody ever used, many in one commit.
+// What is left is for Expire, account by account.
+func (s *Store) ExpireUnused(ctx context.Context, due []Due) (ended int, left []Due, err error) {
+	var accounts []crowd.Due
+	for _, d := range due {
+		if d.Mailbox == 0 {
+			accounts = append(accounts, crowd.Due{At: d.At, Acct: uint64(d.Acct)})
+		} else {
+			left = append(left, d)
+		}
+	}
+	e := crowd.Ender{KV: s.kv, Now: s.now, Unused: UnusedLife, Rows: unusedRows}
+	ended, rest, err := e.End(ctx, accounts)
+	if err != nil {
+		return ended, nil, wrap("expire accounts", err)
+	}
+	for _, d := range rest {
+		left = append(left, Due{At: d.At, Acct: AcctID(d.Acct)})
+	}
+	return ended, left, nil
+}
 
 // Expire does what the deadlines of one account are for. It can be called for
 // the same deadlines again, by several janitors at once.
@@ -223,9 +247,11 @@ func (s *Store) expireAccount(ctx context.Context, d Due) (gone bool, err error)
 	for _, n := range h.Names {
 		guards = append(guards, row.Name(n))
 	}
+	guards = append(guards, census.Guard(uint64(d.Acct)))
 	err = s.try(ctx, name, func() error {
-		return s.kv.Update(ctx, guards, func(tx kv.Tx) error { return s.accountDue(ctx, tx, d, guards[1:]) },
-			kv.Reclaim(), kv.Background())
+		return s.kv.Update(ctx, guards, func(tx kv.Tx) error {
+			return s.accountDue(ctx, tx, d, h.Names)
+		}, kv.Reclaim(), kv.Background())
 	})
 	if KindOf(err) == NotExist {
 		return false, nil
@@ -237,7 +263,7 @@ func (s *Store) expireAccount(ctx context.Context, d Due) (gone bool, err error)
 }
 
 // accountDue decides about an account whose deadline has come.
-func (s *Store) accountDue(ctx context.Context, tx kv.Tx, d Due, names [][]byte) error {
+func (s *Store) accountDue(ctx context.Context, tx kv.Tx, d Due, names []string) error {
 	if tx.Guard(0).Rev == 0 {
 		tx.Delete(d.key())
 		return nil
@@ -246,17 +272,19 @@ func (s *Store) accountDue(ctx context.Context, tx kv.Tx, d Due, names [][]byte)
 	if err != nil {
 		return err
 	}
-	switch {
+	switch ends := o.head.Ends(UnusedLife); {
 	case o.head.State == row.Deleting:
 		return nil
 	case o.head.Deadline != d.At:
 		o.Delete(d.key())
-	case idleDeadline(&o.head) > uint32(o.now.Unix()):
+	case ends > uint32(o.now.Unix()):
 		o.Delete(d.key())
-		o.head.Deadline, o.dirty = idleDeadline(&o.head), true
-		o.Put(row.Deadline(o.head.Deadline, o.acct, 0, 0), []byte{})
+		o.head.Deadline, o.dirty = ends, true
+		o.Put(row.Deadline(ends, o.acct, 0, 0), []byte{})
 	default:
-		o.condemn(tx, names)
+		if err := o.condemn(tx, names); err != nil {
+			return err
+		}
 	}
 	return o.finish()
 }

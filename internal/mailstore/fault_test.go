@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eidermail/eider/internal/codec"
+	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/kv/faultkv"
 	"github.com/eidermail/eider/internal/kv/memkv"
 	"github.com/eidermail/eider/internal/mailstore"
@@ -22,18 +24,33 @@ type world struct {
 	msgs      []mailstore.Deposited
 }
 
-func newWorld(t *testing.T) *world {
-	w := &world{env: newEnv(t, memkv.New(), mailstore.Options{
+// worldMail is how many messages the first account has, and one of them is large.
+const worldMail = 6
+
+func worldMessage(i int) []byte {
+	body := mail(i)
+	if i == 3 {
+		body = append(body, bytes.Repeat([]byte("large "), 60_000)...)
+	}
+	return body
+}
+
+// worlds is what compresses in all of them: each of some thousands would make its
+// own, and that would be most of the work.
+//
+//rules:allow var made once, and used as by one store
+var worlds = codec.New()
+
+func newWorld(t *testing.T) *world { return newWorldOn(t, memkv.New()) }
+
+func newWorldOn(t *testing.T, engine kv.Store) *world {
+	w := &world{env: newEnv(t, engine, mailstore.Options{Codec: worlds,
 		Defaults: mailstore.AccountLimits{Retention: time.Hour, Messages: 12}})}
 	w.id, w.other = w.account(t, "one@test"), w.account(t, "two@test")
 	_, err := w.CreateMailbox(context.Background(), w.id, "box", "")
 	must(t, err)
-	for i := range 6 {
-		body := mail(i)
-		if i == 3 {
-			body = append(body, bytes.Repeat([]byte("large "), 60_000)...)
-		}
-		w.msgs = append(w.msgs, w.deposit(t, body, mailstore.Deposit{}, w.id)...)
+	for i := range worldMail {
+		w.msgs = append(w.msgs, w.deposit(t, worldMessage(i), mailstore.Deposit{}, w.id)...)
 	}
 	_, err = w.Copy(context.Background(), w.id, 1, []mailstore.UID{2, 4}, "box")
 	must(t, err)
@@ -72,6 +89,26 @@ var mutations = map[string]func(w *world, ctx context.Context) error{
 	"deposit large": func(w *world, ctx context.Context) error {
 		return w.put(ctx, make([]byte, 3<<20), mailstore.Deposit{}, w.id, w.other)
 	},
+	"deposit files": func(w *world, ctx context.Context) error {
+		// One that is staged with others in one commit, one in pieces.
+		if err := w.put(ctx, withFile(pattern(40_000), 76), mailstore.Deposit{}, w.id); err != nil {
+			return err
+		}
+		return w.put(ctx, withFile(pattern(1_200_000), 64), mailstore.Deposit{}, w.id, w.other)
+	},
+	"append": func(w *world, ctx context.Context) error {
+		var in []mailstore.Incoming
+		for i := range 3 {
+			m := w.pool.Message()
+			defer m.Close()
+			if _, err := m.Write(withFile(pattern(20_000+300_000*i), 76)); err != nil {
+				return err
+			}
+			in = append(in, mailstore.Incoming{Message: m})
+		}
+		_, err := w.Append(ctx, w.id, in, &mailstore.Replaced{Mailbox: 1, UID: 1})
+		return err
+	},
 	"deposit, room": func(w *world, ctx context.Context) error {
 		if err := w.SetLimits(ctx, w.id, mailstore.AccountLimits{Messages: 2}); err != nil {
 			return err
@@ -90,6 +127,7 @@ var mutations = map[string]func(w *world, ctx context.Context) error{
 		_, err := w.Move(ctx, w.id, 1, []mailstore.UID{1, 2, 3, 4}, "box")
 		return err
 	},
+	"group": groupMutation,
 	"expunge": func(w *world, ctx context.Context) error {
 		_, _, err := w.Expunge(ctx, w.id, 1, nil, false)
 		return err
@@ -114,6 +152,16 @@ var mutations = map[string]func(w *world, ctx context.Context) error{
 		}
 		return nil
 	},
+}
+
+// pattern is a file that compression makes smaller, and not the same as another
+// of another size.
+func pattern(n int) []byte {
+	b := make([]byte, 0, n+40)
+	for i := 0; len(b) < n; i++ {
+		b = fmt.Appendf(b, "%d of %d is %x\n", i, n, i*i*2654435761)
+	}
+	return b[:n]
 }
 
 func (w *world) put(ctx context.Context, b []byte, d mailstore.Deposit, ids ...mailstore.AcctID) error {
@@ -161,9 +209,7 @@ func failNth(t *testing.T, f func(*world, context.Context) error, fault faultkv.
 	remove()
 	w.check(t)
 	w.clock.add(3 * time.Hour) // also the life of an upload
-	if r, _ := w.jan.Pass(ctx); r.Failed > 0 {
-		t.Fatalf("janitor: %+v", r)
-	}
+	w.collect(t)
 	sum := w.check(t)
 	if sum.Rows != 0 || sum.Bodies != 0 {
 		t.Errorf("after everything expired there is left: %+v", sum)

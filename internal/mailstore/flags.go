@@ -99,6 +99,7 @@ func (s *Store) SetFlags(ctx context.Context, id AcctID, m MailboxID, uids []UID
 			all.ModSeq = r.ModSeq
 		}
 		all.Changed = append(all.Changed, r.Changed...)
+		all.Same = append(all.Same, r.Same...)
 		all.Modified = append(all.Modified, r.Modified...)
 		all.Missing = append(all.Missing, r.Missing...)
 	}
@@ -127,6 +128,7 @@ func (o *op) setFlags(b *box, uids []uint32, c *FlagChange, r *FlagResult) error
 			return err
 		}
 		if !changed {
+			r.Same = append(r.Same, entry(p.uid, &p.entry))
 			continue
 		}
 		p.entry.ModSeq = o.take()

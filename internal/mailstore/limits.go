@@ -1,11 +1,15 @@
 package mailstore
 
-import "time"
+import (
+	"time"
+
+	"github.com/eidermail/eider/internal/mailstore/watch"
+)
 
 // Limit: accounts of one deposit: one transaction over all their heads.
 const MaxTxAccounts = 100
 
-// Limit: bytes of a message kept in its own row; a larger one is staged as a blob.
+// Limit: bytes of a message that goes into one commit with others of an import.
 const MaxInline = 256 << 10
 
 // Limit: bytes of message rows in a deposit to several accounts together.
@@ -19,12 +23,6 @@ const MaxIndexAll = 1 << 20
 
 // Limit: mailboxes of one account.
 const MaxMailboxes = 1500
-
-// Limit: bytes of a mailbox name in UTF-8.
-const MaxMailboxName = 512
-
-// Limit: levels of a mailbox name.
-const MaxMailboxLevels = 128
 
 // Limit: subscriptions of one account.
 const MaxSubscriptions = 3000
@@ -63,7 +61,7 @@ const (
 	trimAtOnce = 32
 
 	// PollEvery is how long a watcher waits at most where no hint comes.
-	PollEvery = 30 * time.Second
+	PollEvery = watch.PollEvery
 	// UnusedLife is how long an account lives that expires when idle and was never used.
 	UnusedLife = 24 * time.Hour
 
@@ -79,4 +77,8 @@ const (
 	roomGroup   = 100 // messages dropped within the deposit that needs the room
 
 	maxThreadHashes = 8
+
+	// staleTries is how often shared parts are looked up again because their
+	// commit came too late.
+	staleTries = 3
 )

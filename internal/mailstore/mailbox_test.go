@@ -10,6 +10,7 @@ import (
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/kv/memkv"
 	"github.com/eidermail/eider/internal/mailstore"
+	"github.com/eidermail/eider/internal/mailstore/boxname"
 	"github.com/eidermail/eider/internal/mailstore/row"
 )
 
@@ -34,7 +35,7 @@ func TestMailboxNames(t *testing.T) {
 		return err
 	}
 	for _, bad := range []string{"", "/", "/a", "a//b", "a\x00b", "a\nb", "a\u0085b", "a\xffb", "a\u2028b",
-		strings.Repeat("x", mailstore.MaxMailboxName+1), strings.Repeat("a/", mailstore.MaxMailboxLevels) + "a"} {
+		strings.Repeat("x", boxname.MaxBytes+1), strings.Repeat("a/", boxname.MaxLevels) + "a"} {
 		wantKind(t, create(bad), mailstore.Invalid)
 	}
 	for _, name := range []string{"inbox", "INBOX", "Inbox/"} {
@@ -45,7 +46,7 @@ func TestMailboxNames(t *testing.T) {
 	must(t, create("e\u0301t\u00e9")) // decomposed and composed
 	wantKind(t, create("\u00e9te\u0301"), mailstore.Exist)
 	must(t, create("B")) // case counts
-	long := strings.Repeat("é", mailstore.MaxMailboxName/2)
+	long := strings.Repeat("é", boxname.MaxBytes/2)
 	must(t, create(long))
 	must(t, create(long[:len(long)-2]))
 	if got := fmt.Sprintf("%q", e.names(t, id)[:6]); got != `["INBOX" "B" "INBOX/Sub" "b" "b/c" "e`+"\u0301"+`t`+"\u00e9"+`"]` {

@@ -8,8 +8,25 @@ import (
 	"time"
 
 	"github.com/eidermail/eider/internal/kv"
+	"github.com/eidermail/eider/internal/mailstore/boxname"
 	"github.com/eidermail/eider/internal/mailstore/row"
 )
+
+const (
+	inboxName = boxname.Inbox
+	inboxID   = 1
+	separator = boxname.Separator
+	// MaxMailboxName is how many bytes a mailbox name may have.
+	MaxMailboxName = boxname.MaxBytes
+)
+
+// cleanName checks a mailbox name; see package boxname.
+func cleanName(name string) (shown, key string, err error) {
+	if shown, key, err = boxname.Clean(name); err != nil {
+		return "", "", &Error{Kind: Invalid, Err: err}
+	}
+	return shown, key, nil
+}
 
 // newMailbox is the row of a mailbox that has nothing yet.
 func newMailbox(name string, validity uint32, modseq uint64, now time.Time) row.MailboxRow {
@@ -166,7 +183,7 @@ func (s *Store) CreateMailbox(ctx context.Context, id AcctID, name, specialUse s
 
 // ensure finds a mailbox by its clean name, or makes it with the levels above it.
 func (o *op) ensure(shown, specialUse string) (b *box, isNew bool, err error) {
-	for _, above := range parents(shown) {
+	for _, above := range boxname.Parents(shown) {
 		if _, _, err := o.ensureOne(above, ""); err != nil {
 			return nil, false, err
 		}
@@ -239,7 +256,8 @@ func (s *Store) Subscribe(ctx context.Context, id AcctID, name string, on bool) 
 	if on && len(names) >= MaxSubscriptions {
 		return wrap(opName, fail(Limit, "%d subscriptions", len(names)))
 	}
-	return s.update(ctx, opName, id, func(o *op) error {
+	err = s.update(ctx, opName, id, func(o *op) error {
+		o.used() // an account with rows of its own is no unused one
 		if on {
 			o.Put(row.Subscription(o.acct, key), row.AppendSubscription(nil, shown))
 		} else {
@@ -247,6 +265,10 @@ func (s *Store) Subscribe(ctx context.Context, id AcctID, name string, on bool) 
 		}
 		return nil
 	})
+	if err == nil {
+		s.publish(ctx, uint64(id), 0) // it takes no MODSEQ, but there are watchers of names
+	}
+	return err
 }
 
 // Subscriptions lists the subscribed names, sorted.

@@ -181,7 +181,7 @@ func (o *op) dropOldest(l AccountLimits, size int64, messages int) (fits bool, e
 	const page = 8 // infos can be large
 	kept := false  // a message that stays was passed
 	for from := o.head.FirstMsg; ; {
-		if !l.over(&o.head, size, 1) {
+		if !l.Over(&o.head, size, 1) {
 			return true, nil
 		}
 		if messages <= 0 {
@@ -205,7 +205,7 @@ func (o *op) dropOldest(l AccountLimits, size int64, messages int) (fits bool, e
 			return true, nil // nothing is left to drop
 		}
 		for i := range infos {
-			if !l.over(&o.head, size, 1) {
+			if !l.Over(&o.head, size, 1) {
 				return true, nil
 			}
 			dropped, err := o.dropMessage(msgs[i], &infos[i])

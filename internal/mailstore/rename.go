@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/eidermail/eider/internal/kv"
+	"github.com/eidermail/eider/internal/mailstore/boxname"
 	"github.com/eidermail/eider/internal/mailstore/row"
 )
 
@@ -43,7 +44,7 @@ func (o *op) rename(fromKey, toShown string) error {
 		}
 		return err
 	}
-	for _, above := range parents(toShown) {
+	for _, above := range boxname.Parents(toShown) {
 		if _, _, err := o.ensureOne(above, ""); err != nil {
 			return err
 		}

@@ -25,11 +25,43 @@ import (
 	"github.com/eidermail/eider/internal/spool"
 )
 
-// Limit: names tried for one account before giving up.
+// Pace: names tried for one account before giving up.
 const MaxTries = 12
 
 // Limit: bytes of an account's label that are kept.
 const MaxLabel = 100
+
+// Limit: shortest life that the maker of an account can choose.
+const MinTTL = time.Minute
+
+// Limit: longest life that the maker of an account can choose.
+const MaxTTL = 365 * 24 * time.Hour
+
+// Limit: smallest quota in bytes that the maker of an account can choose.
+const MinQuota = 64 << 10
+
+// WishError is a wish that cannot be granted; its text is meant for who wished.
+type WishError struct{ Text string }
+
+func (e *WishError) Error() string { return "provision: " + e.Text }
+
+// Unwrap makes it a mailstore error.
+func (e *WishError) Unwrap() error { return &mailstore.Error{Op: "provision", Kind: mailstore.Invalid} }
+
+// checkWishes holds what the maker of an account asks for against the limits.
+func (p *Provisioner) checkWishes(r Request) error {
+	if r.TTL != 0 && (r.TTL < MinTTL || r.TTL > MaxTTL) {
+		return &WishError{fmt.Sprintf("ttl must be from %s to %s.", span(MinTTL), span(MaxTTL))}
+	}
+	if q := r.Limits.Bytes; q != 0 && (q < MinQuota || p.o.Quota > 0 && q > p.o.Quota) {
+		most := ""
+		if p.o.Quota > 0 {
+			most = fmt.Sprintf(" to %d", p.o.Quota)
+		}
+		return &WishError{fmt.Sprintf("quota must be from %d%s bytes.", MinQuota, most)}
+	}
+	return nil
+}
 
 // Options configure a Provisioner.
 type Options struct {
@@ -44,6 +76,8 @@ type Options struct {
 	Product string
 	// Retention is told in the welcome message; 0: mail is kept for ever.
 	Retention time.Duration
+	// Quota is the most that an account may hold, in bytes; 0: any.
+	Quota int64
 	// ExpireIdle is how long an unused account lives; 0: for ever.
 	ExpireIdle time.Duration
 	// MXEnabled tells that mail from other servers reaches new accounts.
@@ -51,7 +85,7 @@ type Options struct {
 	// CatchAllPassword, if set, is the catch-all's password instead of a derived one.
 	CatchAllPassword string
 	// Allow is asked before an account is made for somebody; nil allows.
-	Allow func(ctx context.Context, peer netip.Addr, viaProxy bool) error
+	Allow func(context.Context, Request) error
 	// Cursor tells the API's cursor for "everything after now" of a new account.
 	Cursor func(mailstore.Account) string
 	Log    *slog.Logger
@@ -87,11 +121,16 @@ type Request struct {
 	// the request came over it; both for the addresses in the answer.
 	Host string
 	TLS  bool
-	// Peer is who asks; zero for the operator's own commands.
+	// Peer is who asks, and Token what they have to show.
 	Peer     netip.Addr
 	ViaProxy bool
+	Token    string
+	// Operator is for the operator's own commands.
+	Operator bool
 	// Limits of the account; zero fields: the server's.
 	Limits mailstore.AccountLimits
+	// TTL is how long the account lives, used or not; 0: as the server decides.
+	TTL time.Duration
 }
 
 // Created is the answer to POST /user. Nodemailer's createTestAccount wants
@@ -128,8 +167,11 @@ func (c Created) LogValue() slog.Value { return slog.StringValue(c.User) }
 // Create makes an account with a generated password and an INBOX. Errors are
 // those of Options.Allow, and mailstore errors: Kind Transient, NoSpace, Limit.
 func (p *Provisioner) Create(ctx context.Context, r Request) (Created, error) {
+	if err := p.checkWishes(r); err != nil {
+		return Created{}, err
+	}
 	if p.o.Allow != nil {
-		if err := p.o.Allow(ctx, r.Peer, r.ViaProxy); err != nil {
+		if err := p.o.Allow(ctx, r); err != nil {
 			return Created{}, err
 		}
 	}
@@ -151,11 +193,26 @@ func (p *Provisioner) Create(ctx context.Context, r Request) (Created, error) {
 	return p.created(acct, password, r), nil
 }
 
+// CreateAs makes an account with the address and texts given and a generated
+// password: for the operator, and for mail that comes from elsewhere. Kind
+// Exist if the address is taken.
+func (p *Provisioner) CreateAs(ctx context.Context, n mailstore.NewAccount) (mailstore.Account, string, error) {
+	password := account.GeneratePassword()
+	var err error
+	if n.Credential, err = p.o.Auth.Seal(ctx, password, account.Generated); err != nil {
+		return mailstore.Account{}, "", fmt.Errorf("provision: %w", err)
+	}
+	n.ExpireIdle = p.o.ExpireIdle
+	acct, err := p.o.Store.CreateAccount(ctx, n)
+	return acct, password, err
+}
+
 // make finds a free name and makes the account.
 func (p *Provisioner) make(ctx context.Context, r Request, cred account.Credential) (mailstore.Account, error) {
 	for try := range MaxTries {
 		n := mailstore.NewAccount{
 			Label: label(r.Label, r.Requestor), Credential: cred, Limits: r.Limits, ExpireIdle: p.o.ExpireIdle,
+			TTL: r.TTL,
 		}
 		local := account.NewName()
 		if r.Friendly {

@@ -183,9 +183,9 @@ func TestCreate_Refused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	no := &mailstore.Error{Op: "space", Kind: mailstore.NoSpace}
-	w.o.Allow = func(_ context.Context, peer netip.Addr, viaProxy bool) error {
-		if peer != far || !viaProxy {
-			t.Errorf("asked about %v %v", peer, viaProxy)
+	w.o.Allow = func(_ context.Context, r provision.Request) error {
+		if r.Peer != far || !r.ViaProxy {
+			t.Errorf("asked about %+v", r)
 		}
 		return no
 	}
@@ -281,6 +281,32 @@ func BenchmarkCreate(b *testing.B) {
 	for b.Loop() {
 		if _, err := p.Create(b.Context(), provision.Request{}); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestWishes: a life and a quota within the limits are granted, others are not.
+func TestWishes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.o.Quota = 1 << 30
+	p := provision.New(w.o)
+	quota := func(n int64) provision.Request {
+		return provision.Request{Limits: mailstore.AccountLimits{Bytes: n}}
+	}
+	for _, c := range []struct {
+		r  provision.Request
+		ok bool
+	}{
+		{provision.Request{TTL: provision.MinTTL}, true}, {provision.Request{TTL: provision.MinTTL - 1}, false},
+		{provision.Request{TTL: provision.MaxTTL}, true}, {provision.Request{TTL: provision.MaxTTL + 1}, false},
+		{quota(provision.MinQuota), true}, {quota(provision.MinQuota - 1), false},
+		{quota(1 << 30), true}, {quota(1<<30 + 1), false},
+	} {
+		_, err := p.Create(t.Context(), c.r)
+		var wish *provision.WishError
+		if (err == nil) != c.ok || err != nil && !errors.As(err, &wish) {
+			t.Errorf("%v %d: %v", c.r.TTL, c.r.Limits.Bytes, err)
 		}
 	}
 }

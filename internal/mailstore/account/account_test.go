@@ -271,3 +271,16 @@ func BenchmarkSlow(b *testing.B) {
 		}
 	}
 }
+
+// TestCredential_Long: a row of a newer program may be so long, and no longer.
+func TestCredential_Long(t *testing.T) {
+	t.Parallel()
+	enc := account.Record{Class: account.Generated}.Encode()
+	for n, ok := range map[int]bool{account.MaxCredential: true, account.MaxCredential + 1: false} {
+		field := protowire.AppendTag([]byte(enc), 99, protowire.BytesType) // what is not known is kept
+		field = protowire.AppendBytes(field, make([]byte, n-len(field)-2))
+		if r, err := account.Credential(field).Decode(); (err == nil) != ok || len(field) != n || ok && len(r.Encode()) != n {
+			t.Errorf("%d bytes: %v", len(field), err)
+		}
+	}
+}

@@ -20,8 +20,10 @@ const (
 	saltLen      = 16
 )
 
-// Limit: argon2id hashes computed at once; each holds 19 MiB for its time.
-const MaxHashing = 2
+// Limit: argon2id hashes computed at once; each holds 19 MiB for its time. While
+// many wait, it rests for longer than it works: guessers get a quarter of a
+// processor at most.
+const MaxHashing = 1
 
 // Limit: argon2id hashes waiting for their turn; one more is answered "busy".
 const MaxHashQueue = 32
@@ -179,11 +181,25 @@ func (h *Hasher) argon(ctx context.Context, password string, a Argon) ([]byte, e
 	defer late.Stop()
 	select {
 	case h.turns <- struct{}{}:
-		defer func() { <-h.turns }()
 	case <-late.C:
 		return nil, ErrBusy
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	start := time.Now()
+	defer func() {
+		if len(h.line) <= crowd {
+			<-h.turns
+			return
+		}
+		time.AfterFunc(rest*time.Since(start), func() { <-h.turns })
+	}()
 	return h.idKey([]byte(Prepare(password)), a.Salt, a.Time, a.Memory, a.Threads, argonLen), nil
 }
+
+const (
+	// crowd is how many checks under way make the hasher rest between them.
+	crowd = 4
+	// rest is how much longer than its work that takes.
+	rest = 3
+)

@@ -1,5 +1,10 @@
 package row
 
+import (
+	"math"
+	"time"
+)
+
 // The states of an account and of a mailbox.
 const (
 	Live     = 0
@@ -38,9 +43,29 @@ type HeadRow struct {
 	Generated bool
 	CatchAll  bool
 	Disabled  bool
-	Defaults  bool // the default mailboxes were made once
+	Defaults  bool  // the default mailboxes were made once
+	Until     int64 // Unix seconds; the account goes then, used or not; 0: never
+	LinksOff  bool  // permalinks of the account open nothing
 
 	unknown []byte
+}
+
+// Ends is when the account goes if it is not used from now on, or because its
+// time is set; unused is how long one lives that was never used. 0: never.
+func (h *HeadRow) Ends(unused time.Duration) uint32 {
+	const day = 24 * 60 * 60
+	var idle int64
+	switch {
+	case h.Idle <= 0:
+	case h.LastUsed == 0:
+		idle = h.Created + min(h.Idle, int64(unused/time.Second))
+	default: // LastUsed is the start of a day: the whole day counts as used
+		idle = h.LastUsed + day + h.Idle
+	}
+	if h.Until != 0 && (idle == 0 || h.Until < idle) {
+		idle = h.Until
+	}
+	return uint32(min(max(idle, 0), math.MaxUint32))
 }
 
 // Append encodes h.
@@ -73,6 +98,8 @@ func (h *HeadRow) Append(b []byte) []byte {
 	b = putBool(b, 25, h.CatchAll)
 	b = putBool(b, 26, h.Disabled)
 	b = putBool(b, 27, h.Defaults)
+	b = putI64(b, 28, h.Until)
+	b = putBool(b, 29, h.LinksOff)
 	return append(b, h.unknown...)
 }
 
@@ -112,6 +139,10 @@ func DecodeHead(b []byte) (h HeadRow, err error) {
 			h.Disabled = f.bool()
 		case 27:
 			h.Defaults = f.bool()
+		case 28:
+			h.Until = f.i64()
+		case 29:
+			h.LinksOff = f.bool()
 		default:
 			h.unknown = f.keep(h.unknown)
 		}
@@ -168,6 +199,23 @@ func DecodeAcct(b []byte) (acct uint64, err error) {
 	return acct, f.err
 }
 
+// AppendCount encodes the value of a Count row.
+func AppendCount(b []byte, n int64) []byte { return putI64(append(b, version), 1, n) }
+
+// DecodeCount is the inverse of AppendCount; an absent row is 0.
+func DecodeCount(b []byte) (n int64, err error) {
+	if len(b) == 0 {
+		return 0, nil
+	}
+	f := open(b)
+	for f.next() {
+		if f.num == 1 {
+			n = f.i64()
+		}
+	}
+	return n, f.err
+}
+
 // FormatVersion is the layout that this program writes and reads.
 const FormatVersion = 1
 
@@ -176,6 +224,10 @@ type Installation struct {
 	Format  uint32
 	ID      []byte // random, made at the first start
 	Created int64
+	Counted bool // the Count rows are there
+	// BlobKey is the secret by which shared parts are named: without it nobody
+	// can tell from a name, or find one that collides, what was stored.
+	BlobKey []byte
 	unknown []byte
 }
 
@@ -185,6 +237,8 @@ func (i *Installation) Append(b []byte) []byte {
 	b = putU64(b, 1, uint64(i.Format))
 	b = putBytes(b, 2, i.ID)
 	b = putI64(b, 3, i.Created)
+	b = putBool(b, 4, i.Counted)
+	b = putBytes(b, 5, i.BlobKey)
 	return append(b, i.unknown...)
 }
 
@@ -199,6 +253,10 @@ func DecodeInstallation(b []byte) (i Installation, err error) {
 			i.ID = f.bytes()
 		case 3:
 			i.Created = f.i64()
+		case 4:
+			i.Counted = f.bool()
+		case 5:
+			i.BlobKey = f.bytes()
 		default:
 			i.unknown = f.keep(i.unknown)
 		}

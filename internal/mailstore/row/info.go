@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/eidermail/eider/internal/message"
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
@@ -141,6 +142,20 @@ type Envelope struct {
 	Body     string
 }
 
+// Trim cuts what a client may have sent without end.
+func (e Envelope) Trim(recipients, text int) Envelope {
+	cut := func(s string) string { return s[:min(len(s), text)] }
+	e.ToCount = max(e.ToCount, len(e.To))
+	e.To = slices.Clone(e.To[:min(len(e.To), recipients)])
+	for i := range e.To {
+		e.To[i] = cut(e.To[i])
+	}
+	for _, t := range []*string{&e.From, &e.Helo, &e.Protocol, &e.Client, &e.TLS, &e.User, &e.Body} {
+		*t = cut(*t)
+	}
+	return e
+}
+
 // Append encodes e.
 func (e *Envelope) Append(b []byte) []byte {
 	b = append(b, version)
@@ -214,4 +229,23 @@ func DecodeThread(b []byte) (t ThreadRow, err error) {
 		}
 	}
 	return t, f.err
+}
+
+// ThreadHashes are the hashes of the ids that a message refers to, the nearest
+// first, and then of its own: what it answers counts more than what answers it; at most so many.
+func ThreadHashes(x *message.Index, most int) []uint64 {
+	var hashes []uint64
+	add := func(id string) {
+		if h := ThreadHash(id); !slices.Contains(hashes, h) {
+			hashes = append(hashes, h)
+		}
+	}
+	for i := len(x.References) - 1; i >= 0 && len(hashes) < most-1; i-- {
+		add(x.References[i])
+	}
+	for _, own := range message.MessageIDs(x.Envelope.MessageID) {
+		add(own)
+		break
+	}
+	return hashes
 }

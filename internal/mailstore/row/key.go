@@ -33,12 +33,14 @@ const (
 	TagLink         = 'L' // blob, acct, msgid
 	TagGarbage      = 'G' // shard, day, blob, who
 	TagUpload       = 'U' // shard, time, upload, blob
+	TagCount        = 'Q' // count shard: how many accounts live
+	TagOperator     = 'O' // what the operator decided while servers run
+	TagDict         = 'Z' // id: a compression dictionary
 
 	// Reserved for what comes later, so that nobody takes them for something else.
 	TagDelivery = 'D' // acct, hash of a queue id: delivery dedup
 	TagToken    = 'k' // acct, token id: API tokens
 	TagPack     = 'P' // packs of small rows
-	TagDict     = 'Z' // compression dictionaries
 	TagNode     = 'H' // node heartbeats
 	TagCert     = 'F' // ACME storage
 	TagSearch   = 'i' // acct: search segments
@@ -46,6 +48,10 @@ const (
 
 // Shards is how many ways time-ordered rows are spread.
 const Shards = 16
+
+// CountShards is how many ways the number of accounts is spread, so that many
+// can be made at once.
+const CountShards = 64
 
 // nameKeyBytes is how much of a mailbox name stands in its key as it is; the
 // rest of a longer one is hashed, for a key has at most 512 bytes.
@@ -153,6 +159,9 @@ func Deadlines(shard byte, at uint32) []byte { return u32(append(key(TagDeadline
 // Lease is the key of a background loop's lease.
 func Lease(shard byte) []byte { return []byte{TagLease, shard} }
 
+// Node is the key of a server's heartbeat.
+func Node(id uint64) []byte { return u64(key(TagNode, 8), id) }
+
 // Blob is the key of a blob's header.
 func Blob(id BlobID) []byte { return append(key(TagBlob, len(id)), id[:]...) }
 
@@ -172,7 +181,8 @@ func Link(id BlobID, acct, msg uint64) []byte {
 // Links is the prefix of a blob's links.
 func Links(id BlobID) []byte { return append(key(TagLink, len(id)), id[:]...) }
 
-// Garbage is the key of a candidate for collection: acct and msg unlinked it on a day.
+// Garbage is the key of a candidate for collection: on a day, acct and msg
+// unlinked it, or (acct 0) upload msg made or revived it.
 func Garbage(day uint32, id BlobID, acct, msg uint64) []byte {
 	b := u32(append(key(TagGarbage, 21+len(id)), id[0]%Shards), day)
 	return u64(u64(append(b, id[:]...), acct), msg)
@@ -180,6 +190,27 @@ func Garbage(day uint32, id BlobID, acct, msg uint64) []byte {
 
 // Garbages is the prefix of a shard's candidates.
 func Garbages(shard byte) []byte { return []byte{TagGarbage, shard} }
+
+// CountShard is the shard of the count in which an account is.
+func CountShard(acct uint64) byte { return byte(acct * countFactor >> countShift) }
+
+// AcctOf is an account's id in a shard of the count, never 0; the rest of it is
+// as random as r is.
+func AcctOf(shard byte, r uint64) uint64 {
+	return (uint64(shard)<<countShift | r>>(64-countShift) | 1) * countInverse
+}
+
+const (
+	countFactor  = 0x9e3779b97f4a7c15
+	countInverse = 0xf1de83e19937733d // countFactor * countInverse = 1, modulo 2^64
+	countShift   = 58
+)
+
+// Count is the key of one shard of the number of accounts.
+func Count(shard byte) []byte { return []byte{TagCount, shard} }
+
+// Operator is the key of what the operator decided.
+func Operator() []byte { return []byte{TagOperator} }
 
 // Upload is the key of an upload's journal row.
 func Upload(at uint32, up UploadID, id BlobID) []byte {
@@ -189,3 +220,6 @@ func Upload(at uint32, up UploadID, id BlobID) []byte {
 
 // Uploads is the prefix of a shard's uploads.
 func Uploads(shard byte) []byte { return []byte{TagUpload, shard} }
+
+// Dict is the key of a compression dictionary.
+func Dict(id uint32) []byte { return u32(key(TagDict, 4), id) }

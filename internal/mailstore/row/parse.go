@@ -18,7 +18,7 @@ type Key struct {
 	Name   []byte // the rest of a Name, MailboxName or Subscription key
 	Blob   BlobID
 	Upload UploadID
-	Number uint32 // of a chunk
+	Number uint32 // of a chunk or a dictionary
 }
 
 // cutter reads fixed-width fields off the front of a key.
@@ -76,6 +76,10 @@ func ParseKey(b []byte) (k Key, ok bool) {
 		c.bad = c.bad || k.Shard != Shard(k.Acct)
 	case TagLease:
 		k.Shard = c.u8()
+	case TagOperator:
+	case TagCount:
+		k.Shard = c.u8()
+		c.bad = c.bad || k.Shard >= CountShards
 	case TagBlob:
 		k.Blob = c.blob()
 	case TagChunk:
@@ -88,6 +92,8 @@ func ParseKey(b []byte) (k Key, ok bool) {
 	case TagUpload:
 		k.Shard, k.Time, k.Upload, k.Blob = c.u8(), c.u32(), c.up(), c.blob()
 		c.bad = c.bad || k.Shard != k.Blob[0]%Shards
+	case TagDict:
+		k.Number = c.u32()
 	default:
 		return k, false
 	}

@@ -59,6 +59,7 @@ func codecs() []codec {
 		}, func(b []byte) ([]byte, error) { x, err := row.DecodeInfo(b); return x.Append(nil), err }, true},
 		{"blob", func() []byte {
 			r := row.BlobRow{State: 1, Codec: 2, Size: 3, Upload: 4, Chunks: 5, Created: 6}
+			r.Stored, r.Dict, r.By = 7, 8, 9
 			return r.Append(nil)
 		}, func(b []byte) ([]byte, error) { r, err := row.DecodeBlob(b); return r.Append(nil), err }, true},
 		{"body", func() []byte {
@@ -72,6 +73,15 @@ func codecs() []codec {
 			}
 			return out, err
 		}, false},
+		{"recipe", func() []byte {
+			r := row.BodyRow{Kind: row.Recipe, Codec: 1, Size: 1 << 40, CRC: 7, Blobs: []row.BlobID{{9}, {8}}, Dict: 3, Raw: 4,
+				RawCRC: 5, Segments: []byte("s"), SkeletonBlob: 2, Data: []byte("d")}
+			return r.Append(nil)
+		}, func(b []byte) ([]byte, error) { r, err := row.DecodeBody(b); return r.Append(nil), err }, false},
+		{"dictionary", func() []byte {
+			r := row.DictRow{Created: 1, Sampled: 2, Saved: 3, Data: []byte("d")}
+			return r.Append(nil)
+		}, func(b []byte) ([]byte, error) { r, err := row.DecodeDict(b); return r.Append(nil), err }, true},
 		{"envelope", func() []byte {
 			e := row.Envelope{From: "f", To: []string{"a", ""}, ToCount: 3, Helo: "h", Protocol: "ESMTP", Client: "::1",
 				TLS: "t", User: "u", Received: time.UnixMilli(123456).UTC(), Body: "8BITMIME"}
@@ -237,6 +247,7 @@ func allKeys() [][]byte {
 		row.MailboxName(7, "INBOX"), row.Subscription(7, "INBOX"), row.Entry(7, 1, 5), row.Info(7, 9), row.Body(7, 9),
 		row.Thread(7, 1<<63), row.Log(7, 1, 99), row.Deadline(1000, 7, 1, 5), row.Lease(3), row.Blob(id),
 		row.Chunk(id, 8, 2), row.Link(id, 7, 9), row.Garbage(20000, id, 7, 9), row.Upload(1000, 8, id),
+		row.Dict(5),
 	}
 }
 

@@ -1,4 +1,6 @@
-package mailstore
+// Package watch wakes those who wait for a change of an account: at each hint
+// of the bus, and every PollEvery in any case, so that nothing depends on the bus.
+package watch
 
 import (
 	"sync"
@@ -7,22 +9,28 @@ import (
 	"github.com/eidermail/eider/internal/bus"
 )
 
-// hub tells watchers that their account may have changed: at each hint of the
-// bus, and every PollEvery in any case, so that nothing depends on the bus.
-type hub struct {
+// PollEvery is how long a watcher waits at most where no hint comes.
+const PollEvery = 30 * time.Second
+
+// Hub tells watchers that their account may have changed.
+type Hub struct {
 	bus     bus.Bus
 	mu      sync.Mutex
-	accts   map[AcctID]*watched
+	accts   map[uint64]*watched
 	polling chan struct{} // closed to end the poller; nil while there is none
 }
 
 // watched is an account with its watchers.
 type watched struct {
-	chans  map[chan struct{}]struct{}
-	cancel func() // ends the subscription
+	watchers map[*watcher]struct{}
+	cancel   func() // ends the subscription
 }
 
-func newHub(b bus.Bus) *hub { return &hub{bus: b, accts: make(map[AcctID]*watched)} }
+// watcher is what one of them wants to be done.
+type watcher struct{ wake func() }
+
+// New returns a Hub; without a bus it only polls.
+func New(b bus.Bus) *Hub { return &Hub{bus: b, accts: make(map[uint64]*watched)} }
 
 // pollSlots spreads the accounts over PollEvery, so that not all watchers read
 // the store in the same moment.
@@ -31,29 +39,41 @@ const pollSlots = 30
 // Watch returns a channel that gets a value soon after the account changed,
 // and at least every PollEvery; readers then call Changes. A slow reader
 // misses values but never the last one. cancel closes the channel.
-func (s *Store) Watch(id AcctID) (changed <-chan struct{}, cancel func()) {
+func (h *Hub) Watch(id uint64) (changed <-chan struct{}, cancel func()) {
 	ch := make(chan struct{}, 1)
-	h := s.watch
+	leave := h.Call(id, func() {
+		select {
+		case ch <- struct{}{}:
+		default: // it has one waiting, and will read what is newest
+		}
+	})
+	var once sync.Once
+	return ch, func() { once.Do(func() { leave(); close(ch) }) }
+}
+
+// Call is Watch for one who has no goroutine that waits: it calls wake, which
+// must not wait for anything, until cancel has returned.
+func (h *Hub) Call(id uint64, wake func()) (cancel func()) {
+	one := &watcher{wake}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	w := h.accts[id]
 	if w == nil {
-		w = &watched{chans: make(map[chan struct{}]struct{})}
+		w = &watched{watchers: make(map[*watcher]struct{})}
 		h.accts[id] = w
 		h.subscribe(id, w)
 	}
-	w.chans[ch] = struct{}{}
+	w.watchers[one] = struct{}{}
 	if h.polling == nil {
 		h.polling = make(chan struct{})
 		go h.poll(h.polling)
 	}
-	var once sync.Once
-	return ch, func() { once.Do(func() { h.leave(id, ch) }) }
+	return func() { h.leave(id, one) }
 }
 
 // subscribe starts the one goroutine that an account's watchers share; it ends
 // with the subscription.
-func (h *hub) subscribe(id AcctID, w *watched) {
+func (h *Hub) subscribe(id uint64, w *watched) {
 	w.cancel = func() {}
 	if h.bus == nil {
 		return
@@ -68,7 +88,7 @@ func (h *hub) subscribe(id AcctID, w *watched) {
 }
 
 // signal wakes an account's watchers.
-func (h *hub) signal(id AcctID) {
+func (h *Hub) signal(id uint64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if w := h.accts[id]; w != nil {
@@ -77,21 +97,20 @@ func (h *hub) signal(id AcctID) {
 }
 
 func (w *watched) signal() {
-	for ch := range w.chans {
-		select {
-		case ch <- struct{}{}:
-		default: // it has one waiting, and will read what is newest
-		}
+	for one := range w.watchers {
+		one.wake()
 	}
 }
 
-func (h *hub) leave(id AcctID, ch chan struct{}) {
+func (h *Hub) leave(id uint64, one *watcher) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	w := h.accts[id]
-	delete(w.chans, ch)
-	close(ch)
-	if len(w.chans) > 0 {
+	if w == nil {
+		return // it has left
+	}
+	delete(w.watchers, one)
+	if len(w.watchers) > 0 {
 		return
 	}
 	delete(h.accts, id)
@@ -103,7 +122,7 @@ func (h *hub) leave(id AcctID, ch chan struct{}) {
 }
 
 // poll wakes each account's watchers every PollEvery, one slot of accounts at a time.
-func (h *hub) poll(end chan struct{}) {
+func (h *Hub) poll(end chan struct{}) {
 	tick := time.NewTicker(PollEvery / pollSlots)
 	defer tick.Stop()
 	for slot := uint64(0); ; slot = (slot + 1) % pollSlots {
@@ -114,7 +133,7 @@ func (h *hub) poll(end chan struct{}) {
 		}
 		h.mu.Lock()
 		for id, w := range h.accts {
-			if uint64(id)%pollSlots == slot {
+			if id%pollSlots == slot {
 				w.signal()
 			}
 		}
