@@ -13,6 +13,7 @@ type capability struct {
 // capabilityTable is in the order in which clients see it.
 var capabilityTable = [...]capability{
 	{"IMAP4rev1", nil},
+	{"IMAP4rev2", nil},
 	{"SASL-IR", beforeLogin},
 	{"LITERAL+", nil},
 	{"STARTTLS", (*conn).offersStartTLS},
@@ -24,6 +25,9 @@ var capabilityTable = [...]capability{
 	{"CHILDREN", nil},
 	{"UNSELECT", nil},
 	{"UIDPLUS", nil},
+	{"UIDONLY", loggedInNow},
+	{"UTF8=ACCEPT", loggedInNow},
+	{"UNAUTHENTICATE", loggedInNow},
 	{"MOVE", nil},
 	{"SPECIAL-USE", nil},
 	{"CREATE-SPECIAL-USE", nil},
@@ -32,12 +36,31 @@ var capabilityTable = [...]capability{
 	{"STATUS=SIZE", nil},
 	{"ESEARCH", nil},
 	{"WITHIN", nil},
+	{"SEARCHRES", nil},
+	{"PARTIAL", nil},
+	{"SORT", nil},
+	{"SORT=DISPLAY", nil},
+	{"ESORT", nil},
+	{"THREAD=ORDEREDSUBJECT", nil},
+	{"THREAD=REFERENCES", nil},
+	{"QUOTA", nil},
+	{"QUOTA=RES-STORAGE", nil},
+	{"QUOTA=RES-MESSAGE", nil},
+	{"NOTIFY", nil},
+	{"INPROGRESS", nil},
+	{"COMPRESS=DEFLATE", func(c *conn) bool { return c.state != notAuthenticated && c.packer == nil }},
 	{"CONDSTORE", nil},
+	{"QRESYNC", nil},
+	{"MULTIAPPEND", nil},
+	{"REPLACE", nil},
+	{"CATENATE", nil},
 	{"BINARY", nil},
 	{"OBJECTID", nil},
 	{"SAVEDATE", nil},
 	{"PREVIEW", nil},
 }
+
+func loggedInNow(c *conn) bool { return c.state != notAuthenticated }
 
 func beforeLogin(c *conn) bool { return c.state == notAuthenticated }
 
@@ -46,7 +69,7 @@ func (c *conn) secure() bool { return c.info.TLS || c.info.Trusted }
 
 // offersStartTLS: RFC 2595 §3.1.
 func (c *conn) offersStartTLS() bool {
-	return c.state == notAuthenticated && c.s.o.StartTLS && !c.info.TLS
+	return c.state == notAuthenticated && c.s.o.StartTLS && !c.info.TLS && c.packer == nil
 }
 
 // loginDisabled: RFC 2595 §3.2.
@@ -68,6 +91,13 @@ func (c *conn) writeCapabilities() {
 		for _, m := range sasl.Mechanisms() {
 			c.enc.Raw(" AUTH=").Raw(m)
 		}
+		c.enc.Raw(" AUTH=").Raw(sasl.ScramSHA256)
+		if len(c.bindings()) > 0 {
+			c.enc.Raw(" AUTH=").Raw(sasl.ScramSHA256Plus)
+		}
+		if c.s.o.Bearer {
+			c.enc.Raw(" AUTH=").Raw(sasl.OAuthBearer)
+		}
 	}
 	if c.s.o.MessageLimit > 0 {
 		c.enc.Raw(" APPENDLIMIT=").Number64(uint64(c.s.o.MessageLimit)) // RFC 7889
@@ -78,6 +108,9 @@ func (c *conn) writeCapabilities() {
 func (c *conn) handleCapability(r *request) error {
 	if !r.dec.ExpectCRLF() {
 		return nil
+	}
+	if c.state == notAuthenticated {
+		c.info.Note("asked", "")
 	}
 	c.enc.Raw("* CAPABILITY ")
 	c.writeCapabilities()

@@ -3,6 +3,8 @@ package imap
 import (
 	"context"
 	"errors"
+	"strconv"
+	"time"
 
 	"github.com/eidermail/eider/internal/imap/imapwire"
 	"github.com/eidermail/eider/internal/netx"
@@ -18,7 +20,11 @@ type request struct {
 	code, text string
 	// hold keeps expunges back (RFC 9051 §7.5.1); force asks for the newest changes.
 	hold, force bool
-	replied     bool // the handler has written the tagged response
+	highest     bool // tell where the mailbox is, after EXPUNGE and MOVE (RFC 7162 §3.2.7)
+	idle        bool // an IDLE is what waits
+	replied     bool // the handler has written the tagged response, or another will
+	cmd         *command
+	news        *Update // what happened to the mailbox, if that was read already
 }
 
 // command is an entry of the table of commands.
@@ -26,6 +32,7 @@ type command struct {
 	name   string
 	states int
 	uid    bool // may follow UID
+	piped  bool // may wait for those behind it; all others come when nothing waits
 	handle func(*conn, *request) error
 }
 
@@ -42,36 +49,45 @@ func commandNamed(name []byte) *command {
 
 // The most frequent come first.
 var commandTable = [...]command{
-	{"FETCH", selected, true, (*conn).handleFetch},
-	{"NOOP", anyState, false, (*conn).handleNoop},
-	{"STORE", selected, true, (*conn).handleStore},
-	{"IDLE", loggedIn, false, (*conn).handleIdle},
-	{"SEARCH", selected, true, (*conn).handleSearch},
-	{"SELECT", loggedIn, false, (*conn).handleSelect},
-	{"EXAMINE", loggedIn, false, (*conn).handleExamine},
-	{"APPEND", loggedIn, false, (*conn).handleAppend},
-	{"COPY", selected, true, (*conn).handleCopy},
-	{"MOVE", selected, true, (*conn).handleMove},
-	{"EXPUNGE", selected, true, (*conn).handleExpunge},
-	{"STATUS", loggedIn, false, (*conn).handleStatus},
-	{"LIST", loggedIn, false, (*conn).handleList},
-	{"LSUB", loggedIn, false, (*conn).handleLsub},
-	{"CLOSE", selected, false, (*conn).handleClose},
-	{"UNSELECT", selected, false, (*conn).handleUnselect},
-	{"CHECK", selected, false, (*conn).handleCheck},
-	{"CREATE", loggedIn, false, (*conn).handleCreate},
-	{"DELETE", loggedIn, false, (*conn).handleDelete},
-	{"RENAME", loggedIn, false, (*conn).handleRename},
-	{"SUBSCRIBE", loggedIn, false, (*conn).handleSubscribe},
-	{"UNSUBSCRIBE", loggedIn, false, (*conn).handleUnsubscribe},
-	{"NAMESPACE", loggedIn, false, (*conn).handleNamespace},
-	{"ENABLE", loggedIn, false, (*conn).handleEnable},
-	{"CAPABILITY", anyState, false, (*conn).handleCapability},
-	{"ID", anyState, false, (*conn).handleID},
-	{"LOGIN", notAuthenticated, false, (*conn).handleLogin},
-	{"AUTHENTICATE", notAuthenticated, false, (*conn).handleAuthenticate},
-	{"STARTTLS", notAuthenticated, false, (*conn).handleStartTLS},
-	{"LOGOUT", anyState, false, (*conn).handleLogout},
+	{"FETCH", selected, true, false, (*conn).handleFetch},
+	{"NOOP", anyState, false, false, (*conn).handleNoop},
+	{"STORE", selected, true, true, (*conn).handleStore},
+	{"IDLE", loggedIn, false, false, (*conn).handleIdle},
+	{"SEARCH", selected, true, false, (*conn).handleSearch},
+	{"SORT", selected, true, false, (*conn).handleSort},
+	{"THREAD", selected, true, false, (*conn).handleThread},
+	{"SELECT", loggedIn, false, false, (*conn).handleSelect},
+	{"EXAMINE", loggedIn, false, false, (*conn).handleExamine},
+	{"APPEND", loggedIn, false, true, (*conn).handleAppend},
+	{"COPY", selected, true, true, (*conn).handleCopy},
+	{"MOVE", selected, true, false, (*conn).handleMove},
+	{"REPLACE", selected, true, false, (*conn).handleReplace},
+	{"EXPUNGE", selected, true, false, (*conn).handleExpunge},
+	{"STATUS", loggedIn, false, false, (*conn).handleStatus},
+	{"LIST", loggedIn, false, false, (*conn).handleList},
+	{"LSUB", loggedIn, false, false, (*conn).handleLsub},
+	{"CLOSE", selected, false, false, (*conn).handleClose},
+	{"UNSELECT", selected, false, false, (*conn).handleUnselect},
+	{"CHECK", selected, false, false, (*conn).handleCheck},
+	{"CREATE", loggedIn, false, false, (*conn).handleCreate},
+	{"DELETE", loggedIn, false, false, (*conn).handleDelete},
+	{"RENAME", loggedIn, false, false, (*conn).handleRename},
+	{"SUBSCRIBE", loggedIn, false, false, (*conn).handleSubscribe},
+	{"UNSUBSCRIBE", loggedIn, false, false, (*conn).handleUnsubscribe},
+	{"NAMESPACE", loggedIn, false, false, (*conn).handleNamespace},
+	{"NOTIFY", loggedIn, false, false, (*conn).handleNotify},
+	{"GETQUOTA", loggedIn, false, false, (*conn).handleGetQuota},
+	{"GETQUOTAROOT", loggedIn, false, false, (*conn).handleGetQuotaRoot},
+	{"SETQUOTA", loggedIn, false, false, (*conn).handleSetQuota},
+	{"ENABLE", loggedIn, false, false, (*conn).handleEnable},
+	{"COMPRESS", loggedIn, false, false, (*conn).handleCompress},
+	{"CAPABILITY", anyState, false, false, (*conn).handleCapability},
+	{"ID", anyState, false, false, (*conn).handleID},
+	{"LOGIN", notAuthenticated, false, false, (*conn).handleLogin},
+	{"AUTHENTICATE", notAuthenticated, false, false, (*conn).handleAuthenticate},
+	{"UNAUTHENTICATE", loggedIn, false, false, (*conn).handleUnauthenticate},
+	{"STARTTLS", notAuthenticated, false, false, (*conn).handleStartTLS},
+	{"LOGOUT", anyState, false, false, (*conn).handleLogout},
 }
 
 // command runs the command that the decoder holds.
@@ -84,12 +100,13 @@ func (c *conn) command() error {
 	if !d.ExpectSP() {
 		return c.badCommand(tag, &imapwire.SyntaxError{Text: "a command follows the tag"})
 	}
-	r := &request{ctx: netx.Work(c.ctx), tag: tag, dec: d}
+	r := c.newRequest(tag)
 	name := d.AtomUpper()
 	if string(name) == "UID" && d.ExpectSP() {
 		r.uid = true
 		name = d.AtomUpper()
 	}
+	c.running, c.told = tag, time.Now()
 	cmd := commandNamed(name)
 	switch {
 	case cmd == nil || r.uid && !cmd.uid:
@@ -97,11 +114,21 @@ func (c *conn) command() error {
 	case cmd.states&c.state == 0:
 		return c.badCommand(tag, &imapwire.SyntaxError{Text: wrongState(c.state, cmd.states)})
 	}
+	r.cmd = cmd
+	if !cmd.piped {
+		if err := c.settle(); err != nil {
+			return err
+		}
+	}
 	err := cmd.handle(c, r)
 	if r.replied {
 		return err
 	}
 	return c.finish(r, cmd, err)
+}
+
+func (c *conn) newRequest(tag string) *request {
+	return &request{ctx: netx.Work(c.ctx), tag: tag, dec: c.dec}
 }
 
 func wrongState(state, states int) string {
@@ -116,8 +143,13 @@ func wrongState(state, states int) string {
 
 // finish tells the client what has changed and how its command ended.
 func (c *conn) finish(r *request, cmd *command, err error) error {
-	if err == nil {
-		err = r.dec.Err()
+	if r.dec != nil { // it has not waited itself
+		if err == nil {
+			err = r.dec.Err()
+		}
+		if err := c.settle(); err != nil {
+			return err
+		}
 	}
 	var input *inputError
 	if errors.As(err, &input) {
@@ -129,16 +161,16 @@ func (c *conn) finish(r *request, cmd *command, err error) error {
 	}
 	var refusal *Error
 	if err != nil && !errors.As(err, &refusal) {
-		if r.dec.Err() != nil || c.enc.Err() != nil || errors.Is(err, errBroken) {
+		if r.dec != nil && r.dec.Err() != nil || c.enc.Err() != nil || errors.Is(err, errBroken) {
 			return err
 		}
 		c.log.Error("imap command failed", "command", cmd.name, "err", err)
 		refusal = &Error{Code: "SERVERBUG", Text: "internal error"}
 	}
 	if refusal != nil && refusal.Bad {
-		return c.badCommand(r.tag, &imapwire.SyntaxError{Text: refusal.Text})
+		return c.bad(r.tag, refusal)
 	}
-	c.bad = 0
+	c.bads = 0
 	if c.state == selected {
 		c.sync(r)
 	}
@@ -149,6 +181,9 @@ func (c *conn) finish(r *request, cmd *command, err error) error {
 		c.enc.Raw(r.tag).Raw(" NO ")
 		c.writeText(refusal.Code, refusal.Text)
 		return nil
+	}
+	if r.highest && c.on.qresync && c.state == selected {
+		r.code = "HIGHESTMODSEQ " + strconv.FormatUint(c.modseq, 10)
 	}
 	c.enc.Raw(r.tag).Raw(" OK ")
 	if r.text == "" {

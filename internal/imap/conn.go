@@ -1,7 +1,6 @@
 package imap
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -9,10 +8,12 @@ import (
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/eidermail/eider/internal/imap/deflate"
 	"github.com/eidermail/eider/internal/imap/imapwire"
+	"github.com/eidermail/eider/internal/imap/rate"
+	"github.com/eidermail/eider/internal/imap/view"
 	"github.com/eidermail/eider/internal/netx"
 )
 
@@ -33,7 +34,7 @@ type conn struct {
 	log     *slog.Logger
 	session Session
 
-	mu   sync.Mutex // held to change nc, which interrupt reads
+	mu   sync.Mutex // held to change nc and idler, which interrupt and wake read
 	nc   net.Conn
 	ctx  context.Context // ends when the server stops
 	in   *imapwire.Reader
@@ -41,25 +42,32 @@ type conn struct {
 	enc  *imapwire.Encoder
 	wait waiting
 
-	woken    atomic.Bool // the writer of IDLE has ended: reading on makes no sense
-	state    int
-	done     bool // LOGOUT was answered, or BYE said
-	bad      int  // BAD commands in a row
-	failures int  // failed logins
-	condense
-	mailbox
-}
+	running string    // the tag of the command that runs
+	told    time.Time // when it was begun, or the client was told that it goes on last
 
-// condense are the extensions that the client has switched on (RFC 5161).
-type condense struct {
-	condstore bool
+	hints    hints
+	idler    *idler // while what happens is told as it happens
+	state    int
+	done     bool       // LOGOUT was answered, or BYE said
+	bads     int        // BAD commands in a row
+	count    rate.Count // of commands
+	slowed   bool       // it was logged that they come too fast
+	failures int        // failed logins
+	on       switches
+	packer   *deflate.Writer // after COMPRESS
+	pipe     pipeline
+	notify   *notify // after NOTIFY SET
+	mailbox
 }
 
 // mailbox is the selected mailbox.
 type mailbox struct {
 	name     string
+	objectID string
 	readOnly bool
-	view     tracker
+	view     view.Tracker
+	modseq   uint64              // the client was told all up to it, but for expunges that wait
+	saved    imapwire.Set        // the UIDs of "$" (RFC 5182)
 	keywords map[string]struct{} // told in FLAGS
 }
 
@@ -74,18 +82,24 @@ type waiting struct {
 var errStopping = errors.New("imap: the server is stopping")
 
 func newConn(s *Server, nc net.Conn, info ConnInfo) *conn {
+	if info.Note == nil {
+		info.Note = func(string, string) {}
+	}
 	c := &conn{s: s, nc: nc, info: info, log: s.o.Log.With("peer", info.Remote.String()), state: notAuthenticated}
 	c.in = imapwire.NewReader((*connReader)(c))
 	c.in.Wait = c.beforeRead
 	c.dec = imapwire.NewDecoder(c.in)
 	c.dec.Continue = c.askLiteral
 	c.enc = imapwire.NewEncoder((*connWriter)(c))
-	c.session = s.o.NewSession(info)
+	c.session = s.o.NewSession(info, c.progress)
 	return c
 }
 
 func (c *conn) close() {
+	c.pipe.drop()
+	c.packer.Release()
 	c.nc.Close() // says goodbye on TLS, also on that of STARTTLS
+	c.endNotify()
 	if c.state == selected {
 		c.session.Unselect(netx.Work(c.ctx))
 	}
@@ -108,11 +122,25 @@ type (
 // Read reads within the time that the state of the connection gives.
 func (r *connReader) Read(p []byte) (int, error) {
 	c := (*conn)(r)
+	if len(c.pipe.waiting) > 0 {
+		if n, err := c.readSoon(p); n > 0 || err != nil {
+			return n, err
+		}
+	}
 	if c.wait.since.IsZero() || c.wait.each {
 		c.wait.since = time.Now()
 	}
-	c.nc.SetReadDeadline(c.wait.since.Add(c.wait.limit))
-	if c.ctx.Err() != nil || c.woken.Load() { // looked at after the deadline was set: interrupt may have come before
+	end := c.wait.since.Add(c.wait.limit)
+	if c.idler != nil {
+		return c.readIdling(p, end)
+	}
+	c.nc.SetReadDeadline(end)
+	return c.read(p)
+}
+
+// read reads until the deadline that was set, or until the server stops.
+func (c *conn) read(p []byte) (int, error) {
+	if c.ctx.Err() != nil { // looked at after the deadline was set: interrupt may have come before
 		return 0, errStopping
 	}
 	n, err := c.nc.Read(p)
@@ -131,13 +159,20 @@ func (w *connWriter) Write(p []byte) (int, error) {
 
 // beforeRead sends what is held: the input buffer is empty, so the client may wait for it.
 func (c *conn) beforeRead() error {
+	if len(c.pipe.waiting) > 0 {
+		return nil // the read looks first whether more has come
+	}
 	err := c.enc.Flush()
 	c.enc.Release()
+	c.packer.Release()
 	return err
 }
 
 // askLiteral sends a continuation request (RFC 9051 §7.6).
 func (c *conn) askLiteral() error {
+	if err := c.settle(); err != nil {
+		return err
+	}
 	c.enc.Raw("+ go on").CRLF()
 	return c.enc.Flush()
 }
@@ -150,6 +185,7 @@ func (c *conn) serve(ctx context.Context) {
 	c.enc.Raw("] Eider is ready").CRLF()
 	for !c.done && c.enc.Err() == nil {
 		if err := c.next(); err != nil {
+			_ = c.settle() // what had come whole is carried out; trouble with it is the connection's
 			c.sayWhy(err)
 			break
 		}
@@ -195,6 +231,11 @@ func (c *conn) next() error {
 	if c.state == notAuthenticated {
 		c.wait.limit = LoginTime
 	}
+	if c.notify != nil && c.in.Buffered() == 0 {
+		if err := c.attend(); err != nil || c.done {
+			return err
+		}
+	}
 	err := c.dec.Next()
 	if errors.Is(err, imapwire.ErrLineTooLong) {
 		return c.badCommand("*", &imapwire.SyntaxError{Text: "command line too long"})
@@ -202,8 +243,12 @@ func (c *conn) next() error {
 	if err != nil {
 		return err
 	}
-	if c.state == notAuthenticated && foreign(c.dec.Line()) {
+	if c.state == notAuthenticated && imapwire.Foreign(c.dec.Line()) {
+		c.info.Note("foreign", "")
 		return errForeign
+	}
+	if err := c.slowDown(); err != nil {
+		return err
 	}
 	if c.state != notAuthenticated {
 		c.wait = waiting{limit: LiteralTime, each: true}
@@ -217,36 +262,47 @@ func (c *conn) next() error {
 	return c.dec.Finish()
 }
 
-// foreign recognises HTTP and TLS. Any web page can make a browser send
-// commands in the body of a request to a port of this machine, so none of the
-// lines of one may be executed.
-func foreign(line []byte) bool {
-	if len(line) > 0 && line[0] == 0x16 {
-		return true // TLS client hello
+// slowDown makes a session wait that sends more commands than it may. What it
+// was to be told is told before, by which a client that is gone is noticed.
+func (c *conn) slowDown() error {
+	if !c.count.Take(time.Now()) {
+		return nil
 	}
-	i := bytes.LastIndexByte(line, ' ')
-	if i < 0 || !bytes.HasPrefix(line[i+1:], []byte("HTTP/")) {
-		// Header lines: a browser's first line can also be cut off before its end.
-		for _, h := range []string{"host:", "user-agent:", "content-length:", "origin:"} {
-			if len(line) >= len(h) && bytes.EqualFold(line[:len(h)], []byte(h)) {
-				return true
-			}
-		}
-		return false
+	if !c.slowed {
+		c.slowed = true
+		c.s.o.Log.Info("an imap session is slowed down", "commands_a_second", rate.PerSecond)
 	}
-	return true
+	if err := c.settle(); err != nil {
+		return err
+	}
+	if err := c.enc.Flush(); err != nil {
+		return err
+	}
+	if rate.Wait(c.ctx) != nil {
+		return errStopping
+	}
+	return nil
 }
 
-// badCommand answers BAD, and cuts off a client that says nothing else.
+// badCommand answers a command that cannot be read: BAD, or NO where it could
+// be read and is only over a limit.
 func (c *conn) badCommand(tag string, err *imapwire.SyntaxError) error {
+	return c.bad(tag, &Error{Bad: !err.IsBadCharset() && err.Code == "", Code: err.Code, Text: err.Text})
+}
+
+// bad cuts off a client that says nothing else.
+func (c *conn) bad(tag string, err *Error) error {
+	if err := c.settle(); err != nil {
+		return err
+	}
 	c.enc.Raw(tag)
-	if err.IsBadCharset() || err.Code != "" {
-		c.enc.Raw(" NO ")
-	} else {
+	if err.Bad {
 		c.enc.Raw(" BAD ")
+	} else {
+		c.enc.Raw(" NO ")
 	}
 	c.writeText(err.Code, err.Text)
-	if c.bad++; c.bad >= MaxBadCommands {
+	if c.bads++; c.bads >= MaxBadCommands {
 		c.bye("", "too many bad commands")
 	}
 	return nil

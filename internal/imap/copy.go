@@ -1,9 +1,6 @@
 package imap
 
 import (
-	"context"
-	"slices"
-
 	"github.com/eidermail/eider/internal/imap/imapwire"
 )
 
@@ -13,11 +10,33 @@ func (c *conn) handleCopy(r *request) error {
 	if !ok || err != nil {
 		return err
 	}
-	done, err := c.copyTo(r, uids, to, c.session.Copy)
-	if err == nil && len(done.Dest) > 0 {
-		r.code, r.text = copyUID(&done), "COPY completed"
+	r.force = true
+	if uids.Empty() {
+		return nil
 	}
-	return err
+	return c.carry(r, Task{Copy: &CopyTask{UIDs: uids, To: to}}, c.copied)
+}
+
+// copied tells what a COPY did.
+func (c *conn) copied(r *request, t *Task) error {
+	if t.Err != nil {
+		return t.Err
+	}
+	done := &t.Copy.Done
+	if len(done.Dest) == 0 {
+		return nothingCopied(r)
+	}
+	r.code, r.text = copyUID(done), "COPY completed"
+	return nil
+}
+
+// nothingCopied: OK would say that there is a copy (RFC 5530 §3). UIDs that
+// are not there are passed over.
+func nothingCopied(r *request) error {
+	if r.uid {
+		return nil
+	}
+	return &Error{Code: "EXPUNGEISSUED", Text: "the messages have been expunged meanwhile"}
 }
 
 // readCopy reads the arguments of COPY and MOVE.
@@ -27,31 +46,33 @@ func (c *conn) readCopy(r *request) (uids imapwire.Set, to string, ok bool, err 
 	if !d.ExpectSP() || !d.ExpectSeqSet(&set) || !d.ExpectSP() || !d.ExpectMailbox(&to) || !d.ExpectCRLF() {
 		return nil, "", false, nil
 	}
+	if err = c.settleFor(); err != nil {
+		return nil, "", false, err
+	}
 	uids, err = c.uidsOf(r, set)
 	return uids, to, err == nil, err
 }
 
-type copier func(context.Context, imapwire.Set, string) (Copied, error)
-
-func (c *conn) copyTo(r *request, uids imapwire.Set, to string, f copier) (Copied, error) {
-	r.force = true
-	if uids.Empty() {
-		return Copied{}, nil
-	}
-	return f(r.ctx, uids, to)
-}
-
 // uidsOf turns the set of a command into UIDs that the client knows.
 func (c *conn) uidsOf(r *request, q imapwire.SeqSet) (imapwire.Set, error) {
-	if r.uid {
-		return c.view.byUID(q), nil
+	if !r.uid && c.on.uidOnly {
+		return nil, errUIDRequired
 	}
-	uids, ok := c.view.bySeq(q)
+	if q.Saved() {
+		return c.view.UIDs().Intersect(c.saved), nil
+	}
+	if r.uid {
+		return c.view.ByUID(q), nil
+	}
+	uids, ok := c.view.BySeq(q)
 	if !ok {
 		return nil, &Error{Bad: true, Text: "there is no message with that number"}
 	}
 	return uids, nil
 }
+
+// errUIDRequired: after ENABLE UIDONLY there are no message sequence numbers (RFC 9586 §3).
+var errUIDRequired = &Error{Bad: true, Code: "UIDREQUIRED", Text: "message sequence numbers are switched off"}
 
 // copyUID is the response code (RFC 4315 §3): sets in corresponding order,
 // which is ascending on both sides.
@@ -60,20 +81,7 @@ func copyUID(d *Copied) string {
 	e = append(e, "COPYUID "...)
 	e = imapwire.Set{{Start: d.UIDValidity, Stop: d.UIDValidity}}.Append(e)
 	e = append(e, ' ')
-	e = appendInOrder(e, d.Source)
+	e = imapwire.AppendInOrder(e, d.Source)
 	e = append(e, ' ')
-	return string(appendInOrder(e, d.Dest))
-}
-
-func appendInOrder(b []byte, ns []uint32) []byte {
-	if slices.IsSorted(ns) {
-		return imapwire.SetOf(ns...).Append(b)
-	}
-	for i, n := range ns {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = imapwire.Set{{Start: n, Stop: n}}.Append(b)
-	}
-	return b
+	return string(imapwire.AppendInOrder(e, d.Dest))
 }

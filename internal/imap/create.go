@@ -9,7 +9,7 @@ func (c *conn) handleCreate(r *request) error {
 	if !d.ExpectSP() || !d.ExpectMailbox(&name) {
 		return nil
 	}
-	if d.SP() && !c.createOptions(r, &use) {
+	if d.SP() && !d.ExpectCreateOptions(&use) {
 		return nil
 	}
 	if !d.ExpectCRLF() {
@@ -25,25 +25,4 @@ func (c *conn) handleCreate(r *request) error {
 	}
 	r.code, r.text = "MAILBOXID ("+m.ObjectID+")", "CREATE completed" // RFC 8474 §4.1
 	return nil
-}
-
-// createOptions reads (USE (\Sent)).
-func (c *conn) createOptions(r *request, use *string) bool {
-	d := r.dec
-	return d.ExpectList(func() bool {
-		if !d.Word("USE") {
-			return d.Fail("unknown CREATE option")
-		}
-		return d.ExpectSP() && d.ExpectList(func() bool {
-			var name string
-			if !d.ExpectByte('\\') || !d.ExpectAtom(&name) {
-				return false
-			}
-			if *use != "" {
-				return d.Fail("one special use at most")
-			}
-			*use = "\\" + name
-			return true
-		})
-	})
 }

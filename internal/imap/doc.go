@@ -1,12 +1,9 @@
-// Package imap serves IMAP4rev1 (RFC 3501): the states of a connection, the
-// commands, and the client's view of a mailbox. What a mailbox holds comes
+// Package imap serves IMAP4rev1 (RFC 3501) and IMAP4rev2 (RFC 9051): the states
+// of a connection, the commands, and the client's view of a mailbox. What a mailbox holds comes
 // from a Session, which the package imapd implements over the mail store; this
 // package never sees the store.
 //
-// Extensions: LITERAL+ (7888), SASL-IR (4959), ID (2971), ENABLE (5161),
-// IDLE (2177), NAMESPACE (2342), CHILDREN (3348), UIDPLUS (4315), MOVE (6851),
-// UNSELECT (3691), SPECIAL-USE (6154), CONDSTORE (7162), STARTTLS (2595) and
-// those that capability.go lists.
+// The extensions are those of capability.go; docs/imap.md names their RFCs.
 //
 // # Implementation notes
 //
@@ -14,7 +11,7 @@
 // writes. A handler returns an error or nil; the tagged response is written in
 // one place, after the changes that others made meanwhile.
 //
-// Sequence numbers live in one type, tracker. The client's view changes only
+// Sequence numbers live in one type, view.Tracker. The client's view changes only
 // when a response says so: EXISTS and FETCH may come with any command, EXPUNGE
 // never while FETCH, STORE or SEARCH run (RFC 9051 §7.5.1); such expunges are
 // kept until a command allows them. A message that was expunged elsewhere and
@@ -26,6 +23,7 @@
 // commands, and no queue grows for it, since changes are read from the
 // Session when there is room to tell them.
 //
-// Two goroutines exist at most: the connection's, which reads, and during IDLE
-// one that writes; the first waits for the second.
+// A connection is one goroutine. While it idles, a hint of a change ends its
+// read by the deadline; it tells what has changed and reads on. Its buffers
+// are given back before it does.
 package imap

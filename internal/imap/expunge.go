@@ -4,7 +4,8 @@ import "github.com/eidermail/eider/internal/imap/imapwire"
 
 var errReadOnly = &Error{Code: "READ-ONLY", Text: "the mailbox is open read-only"}
 
-// handleExpunge: RFC 9051 §6.4.3, and UID EXPUNGE (RFC 4315 §2.1).
+// handleExpunge: RFC 9051 §6.4.3, and UID EXPUNGE (RFC 4315 §2.1). With
+// QRESYNC the tagged response tells where the mailbox is (RFC 7162 §3.2.7).
 func (c *conn) handleExpunge(r *request) error {
 	d := r.dec
 	var set imapwire.SeqSet
@@ -15,12 +16,13 @@ func (c *conn) handleExpunge(r *request) error {
 		return errReadOnly
 	}
 	r.force = true
-	if !r.uid {
-		return c.session.Expunge(r.ctx, nil)
+	var uids imapwire.Set // nil: all
+	if r.uid {
+		if uids, _ = c.uidsOf(r, set); uids.Empty() {
+			return nil
+		}
 	}
-	uids := c.view.byUID(set)
-	if uids.Empty() {
-		return nil
-	}
-	return c.session.Expunge(r.ctx, uids)
+	n, err := c.session.Expunge(r.ctx, uids)
+	r.highest = n > 0
+	return err
 }

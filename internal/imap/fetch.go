@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/eidermail/eider/internal/imap/imapwire"
+	"github.com/eidermail/eider/internal/imap/shape"
 )
 
 // handleFetch: RFC 9051 §6.4.5, with CHANGEDSINCE (RFC 7162 §3.1.4).
@@ -12,16 +13,29 @@ func (c *conn) handleFetch(r *request) error {
 	var set imapwire.SeqSet
 	var items []imapwire.FetchItem
 	var o FetchOptions
+	var mod imapwire.FetchModifiers
 	if !d.ExpectSP() || !d.ExpectSeqSet(&set) || !d.ExpectSP() || !d.ExpectFetchItems(&items) ||
-		d.SP() && !fetchModifiers(d, &o) || !d.ExpectCRLF() {
+		d.SP() && !d.ExpectFetchModifiers(&mod) || !d.ExpectCRLF() {
 		return nil
+	}
+	o.ChangedSince, o.HasChangedSince = mod.ChangedSince, mod.HasChangedSince
+	if (mod.Vanished || mod.Partial != nil) && !r.uid || mod.Vanished && (!c.on.qresync || !o.HasChangedSince) {
+		return &Error{Bad: true, Text: "that modifier does not go with this FETCH"}
 	}
 	r.hold = !r.uid
 	uids, err := c.uidsOf(r, set)
 	if err != nil {
 		return err
 	}
-	f := &fetcher{c: c, items: c.fetchItems(r, items, &o)}
+	if mod.Partial != nil {
+		uids = uids.Slice(mod.Partial.Cut(uids.Len()))
+	}
+	if mod.Vanished {
+		if err := c.writeVanished(r, c.view.Resolve(set), o.ChangedSince, 0); err != nil {
+			return err
+		}
+	}
+	f := c.fetcher(r, items, &o)
 	o.MarkSeen = !c.readOnly && imapwire.SetsSeen(items)
 	r.force = o.MarkSeen
 	if uids.Empty() {
@@ -44,16 +58,6 @@ func (c *conn) handleFetch(r *request) error {
 	return nil
 }
 
-func fetchModifiers(d *imapwire.Decoder, o *FetchOptions) bool {
-	return d.ExpectList(func() bool {
-		if !d.Word("CHANGEDSINCE") {
-			return d.Fail("unknown FETCH modifier")
-		}
-		o.HasChangedSince = true
-		return d.ExpectSP() && d.ExpectNumber64(&o.ChangedSince)
-	})
-}
-
 // fetchItems completes the list of items and notes what they need.
 func (c *conn) fetchItems(r *request, items []imapwire.FetchItem, o *FetchOptions) []imapwire.FetchItem {
 	hasUID, hasModSeq := false, false
@@ -64,19 +68,8 @@ func (c *conn) fetchItems(r *request, items []imapwire.FetchItem, o *FetchOption
 			hasUID = true
 		case imapwire.ItemModSeq:
 			hasModSeq = true
-		case imapwire.ItemEnvelope, imapwire.ItemBody, imapwire.ItemBodyStructure, imapwire.ItemThreadID,
-			imapwire.ItemPreview:
-			o.Index = true
-		case imapwire.ItemEmailID:
-			o.EmailID = true
-		case imapwire.ItemRFC822:
-			o.Content = true
-		case imapwire.ItemRFC822Header, imapwire.ItemRFC822Text:
-			o.Index, o.Content = true, true
-		case imapwire.ItemSection, imapwire.ItemBinary, imapwire.ItemBinarySize:
-			o.Content = true
-			o.Index = o.Index || len(f.Section.Part) > 0 || f.Section.Spec != imapwire.SpecAll
 		}
+		addNeeds(o, f)
 	}
 	if o.HasChangedSince && !hasModSeq {
 		hasModSeq = true
@@ -85,15 +78,45 @@ func (c *conn) fetchItems(r *request, items []imapwire.FetchItem, o *FetchOption
 	if hasModSeq {
 		c.enableCondstore()
 	}
-	if r.uid && !hasUID {
+	if r.uid && !hasUID && !c.on.uidOnly {
 		items = append([]imapwire.FetchItem{{Kind: imapwire.ItemUID}}, items...)
 	}
 	return items
 }
 
+// addNeeds notes what an item needs of a message.
+func addNeeds(o *FetchOptions, f *imapwire.FetchItem) {
+	switch f.Kind {
+	case imapwire.ItemEnvelope, imapwire.ItemBody, imapwire.ItemBodyStructure, imapwire.ItemThreadID,
+		imapwire.ItemPreview:
+		o.Index = true
+	case imapwire.ItemEmailID:
+		o.EmailID = true
+	case imapwire.ItemRFC822:
+		o.Content = true
+	case imapwire.ItemRFC822Header, imapwire.ItemRFC822Text:
+		o.Index, o.Content = true, true
+	case imapwire.ItemSection, imapwire.ItemBinary, imapwire.ItemBinarySize:
+		o.Content = true
+		o.Index = o.Index || len(f.Section.Part) > 0 || f.Section.Spec != imapwire.SpecAll
+	}
+}
+
+// fetcher returns what writes a FETCH.
+func (c *conn) fetcher(r *request, items []imapwire.FetchItem, o *FetchOptions) *fetcher {
+	f := &fetcher{c: c, e: c.enc, items: c.fetchItems(r, items, o)}
+	if f.ids = shape.Constant(f.items, c.s.seed, c.enc.UTF8); f.ids != nil {
+		o.Prepare = f.prepare
+	}
+	return f
+}
+
 // fetcher writes the FETCH responses of one command.
 type fetcher struct {
 	c          *conn
+	e          *imapwire.Encoder // the connection's, or one whose text is kept
+	ids        []uint64          // of the items that are kept as they were written; nil: none is
+	ready      []string
 	items      []imapwire.FetchItem
 	count      int
 	unknownCTE bool
@@ -104,28 +127,36 @@ type fetcher struct {
 func (f *fetcher) write(m *Message) error {
 	c, e := f.c, f.c.enc
 	f.count++
-	seq := c.view.seq(m.UID)
-	if seq == 0 {
+	if c.view.Seq(m.UID) == 0 {
 		return nil
 	}
 	if len(m.Flags.Keywords) > 0 {
 		c.learn(m.Flags.Keywords)
 	}
 	f.head = headerCache{}
-	e.Raw("* ").Number(seq).Raw(" FETCH (")
+	c.fetchHead(m.UID)
 	flags := false
 	for i := range f.items {
 		if i > 0 {
 			e.SP()
 		}
 		flags = flags || f.items[i].Kind == imapwire.ItemFlags
-		if err := f.item(&f.items[i], m); err != nil {
+		var err error
+		switch {
+		case f.ids == nil || f.ids[i] == 0:
+			err = f.item(&f.items[i], m)
+		case m.Ready[i] != "":
+			e.Raw(m.Ready[i])
+		default:
+			err = f.keep(i, m)
+		}
+		if err != nil {
 			return errors.Join(errBroken, err)
 		}
 	}
 	if m.MarkedSeen {
-		c.view.tell(m.UID, m.ModSeq)
-		if c.condstore {
+		c.view.Tell(m.UID, m.ModSeq)
+		if c.on.condstore {
 			e.Raw(" MODSEQ (").Number64(m.ModSeq).Byte(')')
 		}
 		if !flags {
@@ -137,7 +168,7 @@ func (f *fetcher) write(m *Message) error {
 }
 
 func (f *fetcher) item(it *imapwire.FetchItem, m *Message) error {
-	e := f.c.enc
+	e := f.e
 	switch it.Kind {
 	case imapwire.ItemFlags:
 		e.Raw("FLAGS ").Flags(f.c.systemFlags(m.UID, m.Flags.System), m.Flags.Keywords)
@@ -151,13 +182,13 @@ func (f *fetcher) item(it *imapwire.FetchItem, m *Message) error {
 		e.Raw("MODSEQ (").Number64(m.ModSeq).Byte(')')
 	case imapwire.ItemEnvelope:
 		e.Raw("ENVELOPE ")
-		writeEnvelope(e, &m.Index.Envelope)
+		shape.Envelope(e, &m.Index.Envelope)
 	case imapwire.ItemBody:
 		e.Raw("BODY ")
-		writeStructure(e, m.Index.Root, false)
+		shape.Structure(e, m.Index.Root, false)
 	case imapwire.ItemBodyStructure:
 		e.Raw("BODYSTRUCTURE ")
-		writeStructure(e, m.Index.Root, true)
+		shape.Structure(e, m.Index.Root, true)
 	case imapwire.ItemEmailID:
 		e.Raw("EMAILID (").Raw(m.EmailID).Byte(')')
 	case imapwire.ItemThreadID:
@@ -182,7 +213,7 @@ func (f *fetcher) item(it *imapwire.FetchItem, m *Message) error {
 
 // content writes the items that hold bytes of the message.
 func (f *fetcher) content(it *imapwire.FetchItem, m *Message) error {
-	e := f.c.enc
+	e := f.e
 	s := it.Section
 	switch it.Kind {
 	case imapwire.ItemRFC822:
@@ -205,7 +236,7 @@ func (f *fetcher) content(it *imapwire.FetchItem, m *Message) error {
 	if s.Spec == imapwire.SpecFields || s.Spec == imapwire.SpecFieldsNot {
 		return f.fields(&s, it.Partial, m)
 	}
-	span, ok := sectionSpan(&s, m)
+	span, ok := shape.Span(&s, m.Index, m.Content)
 	if !ok {
 		e.Raw("NIL")
 		return nil

@@ -32,6 +32,9 @@ const MaxKnownKeywords = 1000
 // Limit: fields of one IMAP ID command (RFC 2971 §3.3).
 const MaxIDFields = 30
 
+// ProgressEvery is how often a client is told that its command goes on (RFC 9585 §4).
+const ProgressEvery = 10 * time.Second
+
 // IdleKeepAlive is how often an idling client is told that we are there, so
 // that no middlebox forgets the connection.
 const IdleKeepAlive = 2 * time.Minute

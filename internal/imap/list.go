@@ -4,39 +4,28 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/eidermail/eider/internal/imap/backend"
 	"github.com/eidermail/eider/internal/imap/imapwire"
 )
-
-// listOptions are the options of LIST (RFC 5258, RFC 5819, RFC 6154 §2).
-type listOptions struct {
-	reference string
-	patterns  []string
-	extended  bool // more than one pattern, or options: the answer's form is RFC 5258's
-
-	subscribed, remote, recursive, specialUse bool // selection
-
-	returnChildren, returnSubscribed, returnSpecial bool
-	status                                          []string
-}
 
 // handleList: RFC 9051 §6.3.9.
 func (c *conn) handleList(r *request) error {
 	d := r.dec
-	var o listOptions
-	if !d.ExpectSP() || !readList(d, &o) || !d.ExpectCRLF() {
+	var o imapwire.ListOptions
+	if !d.ExpectSP() || !d.ExpectListOptions(&o, statusItems) || !d.ExpectCRLF() {
 		return nil
 	}
-	if len(o.patterns) == 1 && o.patterns[0] == "" && !o.extended {
+	if len(o.Patterns) == 1 && o.Patterns[0] == "" && !o.Extended {
 		// RFC 9051 §6.3.9: an empty pattern asks for the hierarchy separator.
 		c.enc.Raw(`* LIST (\Noselect) "/" ""`).CRLF()
 		return nil
 	}
-	c.statusEnables(o.status)
+	c.statusEnables(o.Status)
 	boxes, err := c.session.Mailboxes(r.ctx)
 	if err != nil {
 		return err
 	}
-	if o.subscribed {
+	if o.Subscribed {
 		if boxes, err = c.withSubscribed(r, boxes); err != nil {
 			return err
 		}
@@ -49,43 +38,20 @@ func (c *conn) handleList(r *request) error {
 	return nil
 }
 
-// withSubscribed adds subscribed names that do not exist, and the levels above
-// them, which RECURSIVEMATCH tells; their UIDValidity is 0.
+// withSubscribed adds subscribed names that do not exist.
 func (c *conn) withSubscribed(r *request, boxes []Mailbox) ([]Mailbox, error) {
 	names, err := c.session.Subscriptions(r.ctx)
-	if err != nil {
-		return nil, err
-	}
-	have := make(map[string]bool, len(boxes))
-	for i := range boxes {
-		have[boxes[i].Name] = true
-	}
-	known := len(boxes)
-	for _, n := range names {
-		if !have[n] {
-			have[n] = true
-			boxes = append(boxes, Mailbox{Name: n, Subscribed: true})
-		}
-	}
-	for _, m := range boxes[known:] {
-		for i := range len(m.Name) {
-			if m.Name[i] == '/' && !have[m.Name[:i]] {
-				have[m.Name[:i]] = true
-				boxes = append(boxes, Mailbox{Name: m.Name[:i]})
-			}
-		}
-	}
-	return boxes, nil
+	return backend.WithSubscribed(boxes, names), err
 }
 
 // listOne writes the response for one mailbox if it was asked for.
-func (c *conn) listOne(r *request, o *listOptions, boxes []Mailbox, i int) error {
+func (c *conn) listOne(r *request, o *imapwire.ListOptions, boxes []Mailbox, i int) error {
 	m := &boxes[i]
-	if !o.matches(m.Name) {
+	if !o.Matches(m.Name) {
 		return nil
 	}
-	childInfo := o.recursive && o.subscribed && subscribedBelow(boxes, m.Name)
-	if o.subscribed && !m.Subscribed && !childInfo || o.specialUse && m.SpecialUse == "" {
+	childInfo := o.Recursive && o.Subscribed && subscribedBelow(o, boxes, m)
+	if o.Subscribed && !m.Subscribed && !childInfo || o.SpecialUse && m.SpecialUse == "" {
 		return nil
 	}
 	exists := m.UIDValidity != 0
@@ -102,7 +68,7 @@ func (c *conn) listOne(r *request, o *listOptions, boxes []Mailbox, i int) error
 	if !exists {
 		attr(`\NonExistent`)
 	}
-	if m.Subscribed && (o.subscribed || o.returnSubscribed) {
+	if m.Subscribed && (o.Subscribed || o.ReturnSubscribed) {
 		attr(`\Subscribed`)
 	}
 	// CHILDREN (RFC 3348): always told, it costs nothing.
@@ -119,36 +85,24 @@ func (c *conn) listOne(r *request, o *listOptions, boxes []Mailbox, i int) error
 		e.Raw(` ("CHILDINFO" ("SUBSCRIBED"))`)
 	}
 	e.CRLF()
-	if len(o.status) > 0 && exists {
+	if len(o.Status) > 0 && exists {
 		return c.listStatus(r, o, m)
 	}
 	return nil
 }
 
 // listStatus adds a STATUS response (RFC 5819 §2); a mailbox that went meanwhile has none.
-func (c *conn) listStatus(r *request, o *listOptions, m *Mailbox) error {
+func (c *conn) listStatus(r *request, o *imapwire.ListOptions, m *Mailbox) error {
 	full := *m
-	if wantsRecent(o.status) {
-		s, err := c.session.Status(r.ctx, m.Name, true)
+	if needs := needsOf(o.Status); needs != (StatusNeeds{}) {
+		s, err := c.session.Status(r.ctx, m.Name, needs)
 		if err != nil {
 			return nil
 		}
 		full = s
 	}
-	c.writeStatus(m.Name, &full, o.status)
+	c.writeStatus(m.Name, &full, o.Status)
 	return nil
-}
-
-func (o *listOptions) matches(name string) bool {
-	for _, p := range o.patterns {
-		if p == "" {
-			continue
-		}
-		if matchPattern(o.reference+p, name) {
-			return true
-		}
-	}
-	return false
 }
 
 // boxes are sorted by name, but INBOX comes first and names that do not exist
@@ -158,119 +112,14 @@ func hasChildren(boxes []Mailbox, name string) bool {
 	return slices.ContainsFunc(boxes, func(m Mailbox) bool { return m.UIDValidity != 0 && isBelow(m.Name, name) })
 }
 
-func subscribedBelow(boxes []Mailbox, name string) bool {
-	return slices.ContainsFunc(boxes, func(m Mailbox) bool { return m.Subscribed && isBelow(m.Name, name) })
+// subscribedBelow: where the mailbox itself is not subscribed to, those below it
+// that are listed for themselves do not count (RFC 5258 §3.5).
+func subscribedBelow(o *imapwire.ListOptions, boxes []Mailbox, above *Mailbox) bool {
+	return slices.ContainsFunc(boxes, func(m Mailbox) bool {
+		return m.Subscribed && isBelow(m.Name, above.Name) && (above.Subscribed || !o.Matches(m.Name))
+	})
 }
 
 func isBelow(name, parent string) bool {
 	return len(name) > len(parent) && name[len(parent)] == '/' && strings.HasPrefix(name, parent)
-}
-
-// matchPattern matches a name with a pattern in which "*" is anything and "%"
-// anything without a separator (RFC 9051 §6.3.9). INBOX matches in any case.
-// It needs time proportional to the product of the lengths, whatever the pattern.
-func matchPattern(pattern, name string) bool {
-	if len(pattern) >= 5 && strings.EqualFold(pattern[:5], "INBOX") &&
-		(len(pattern) == 5 || strings.IndexByte("/*%", pattern[5]) >= 0) {
-		pattern = "INBOX" + pattern[5:]
-	}
-	// reach[j]: the pattern so far matches name[:j].
-	reach := make([]bool, len(name)+1)
-	reach[0] = true
-	for i := range len(pattern) {
-		switch p := pattern[i]; p {
-		case '*', '%':
-			for j := 1; j <= len(name); j++ {
-				reach[j] = reach[j] || reach[j-1] && (p == '*' || name[j-1] != '/')
-			}
-		default:
-			for j := len(name); j > 0; j-- {
-				reach[j] = reach[j-1] && name[j-1] == p
-			}
-			reach[0] = false
-		}
-	}
-	return reach[len(name)]
-}
-
-// readList reads the arguments of LIST, extended or not.
-func readList(d *imapwire.Decoder, o *listOptions) bool {
-	if d.List(func() bool { return listSelection(d, o) }) {
-		o.extended = true
-		if o.recursive && !o.subscribed {
-			return d.Fail("RECURSIVEMATCH needs another option")
-		}
-		if !d.ExpectSP() {
-			return false
-		}
-	}
-	if !d.ExpectMailbox(&o.reference) || !d.ExpectSP() {
-		return false
-	}
-	bytes := len(o.reference)
-	pattern := func() bool {
-		var p string
-		if len(o.patterns) >= maxListPatterns {
-			return d.Fail("too many patterns")
-		}
-		if !d.ExpectListMailbox(&p) {
-			return false
-		}
-		if bytes += len(p); bytes > maxListBytes {
-			return d.Fail("patterns too long")
-		}
-		o.patterns = append(o.patterns, p)
-		return true
-	}
-	if d.List(pattern) {
-		o.extended = true
-	} else if !pattern() {
-		return false
-	}
-	if !d.SP() {
-		return true
-	}
-	o.extended = true
-	if !d.Word("RETURN") {
-		return d.Fail("expected RETURN")
-	}
-	return d.ExpectSP() && d.ExpectList(func() bool { return listReturn(d, o) })
-}
-
-// Limit: patterns of one IMAP LIST (RFC 5258).
-const maxListPatterns = 100
-
-// Limit: bytes of all patterns of one IMAP LIST: matching costs in proportion.
-const maxListBytes = 4 << 10
-
-func listSelection(d *imapwire.Decoder, o *listOptions) bool {
-	switch {
-	case d.Word("SUBSCRIBED"):
-		o.subscribed = true
-	case d.Word("REMOTE"):
-		o.remote = true // there are none, so it changes nothing
-	case d.Word("RECURSIVEMATCH"):
-		o.recursive = true
-	case d.Word("SPECIAL-USE"):
-		o.specialUse = true
-	default:
-		return d.Fail("unknown selection option")
-	}
-	return true
-}
-
-func listReturn(d *imapwire.Decoder, o *listOptions) bool {
-	switch {
-	case d.Word("CHILDREN"):
-		o.returnChildren = true
-	case d.Word("SUBSCRIBED"):
-		o.returnSubscribed = true
-	case d.Word("SPECIAL-USE"):
-		o.returnSpecial = true
-	case d.Word("STATUS"):
-		return d.ExpectSP() && statusItems(d, &o.status)
-	default:
-		return d.Fail("unknown RETURN option")
-	}
-	return true
 }

@@ -3,6 +3,8 @@ package imap
 import (
 	"slices"
 	"strings"
+
+	"github.com/eidermail/eider/internal/imap/imapwire"
 )
 
 // handleLsub: RFC 3501 §6.3.9.
@@ -24,7 +26,7 @@ func (c *conn) handleLsub(r *request) error {
 	pattern = reference + pattern
 	var parents []string
 	for _, n := range names {
-		if matchPattern(pattern, n) {
+		if imapwire.MatchPattern(pattern, n) {
 			c.enc.Raw(`* LSUB () "/" `).Mailbox(n).CRLF()
 		} else if strings.Contains(pattern, "%") {
 			parents = appendParent(parents, pattern, n)
@@ -43,7 +45,7 @@ func (c *conn) handleLsub(r *request) error {
 // appendParent adds the levels above name that match.
 func appendParent(parents []string, pattern, name string) []string {
 	for i := range len(name) {
-		if name[i] == '/' && matchPattern(pattern, name[:i]) && !slices.Contains(parents, name[:i]) {
+		if name[i] == '/' && imapwire.MatchPattern(pattern, name[:i]) && !slices.Contains(parents, name[:i]) {
 			parents = append(parents, name[:i])
 		}
 	}

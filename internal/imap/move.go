@@ -10,10 +10,18 @@ func (c *conn) handleMove(r *request) error {
 	if c.readOnly {
 		return errReadOnly
 	}
-	done, err := c.copyTo(r, uids, to, c.session.Move)
+	r.force = true
+	if uids.Empty() {
+		return nil
+	}
+	done, err := c.session.Move(r.ctx, uids, to)
+	if err == nil && len(done.Dest) == 0 {
+		err = nothingCopied(r)
+	}
 	if len(done.Dest) > 0 {
 		c.enc.Raw("* OK ")
 		c.writeText(copyUID(&done), "moved")
+		r.highest = true // RFC 7162 §3.2.7 with RFC 6851 §4.4
 	}
 	return err
 }

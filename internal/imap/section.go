@@ -1,51 +1,17 @@
 package imap
 
 import (
-	"bytes"
 	"io"
 
 	"github.com/eidermail/eider/internal/imap/imapwire"
+	"github.com/eidermail/eider/internal/imap/shape"
 	"github.com/eidermail/eider/internal/message"
 )
 
-// sectionSpan tells where a section of a message lies (RFC 9051 §6.4.5.1).
-func sectionSpan(s *imapwire.Section, m *Message) (message.Span, bool) {
-	if m.Index == nil {
-		return message.Span{Start: 0, End: m.Content.Size()}, true
-	}
-	what := message.All
-	switch s.Spec {
-	case imapwire.SpecHeader, imapwire.SpecFields, imapwire.SpecFieldsNot:
-		what = message.Header
-	case imapwire.SpecText:
-		what = message.Text
-	case imapwire.SpecMIME:
-		what = message.MIME
-	}
-	return m.Index.Section(partPath(s.Part), what)
-}
-
-func partPath(part []uint32) []int {
-	path := make([]int, len(part))
-	for i, n := range part {
-		path[i] = int(n)
-	}
-	return path
-}
-
-// cut applies <offset.count> to a length.
-func cut(n int64, p *imapwire.Partial) (offset, count int64) {
-	if p == nil {
-		return 0, n
-	}
-	offset = int64(min(p.Offset, uint64(n)))
-	return offset, int64(min(p.Count, uint64(n-offset)))
-}
-
 // span writes a stretch of the message as a literal.
 func (f *fetcher) span(s message.Span, p *imapwire.Partial, m *Message) error {
-	e := f.c.enc
-	offset, n := cut(s.Len(), p)
+	e := f.e
+	offset, n := shape.Cut(s.Len(), p)
 	if n == 0 {
 		e.Raw(`""`)
 		return nil
@@ -63,8 +29,8 @@ type headerCache struct {
 
 // fields writes the wanted fields of a header and its blank line.
 func (f *fetcher) fields(s *imapwire.Section, p *imapwire.Partial, m *Message) error {
-	e := f.c.enc
-	span, ok := sectionSpan(s, m)
+	e := f.e
+	span, ok := shape.Span(s, m.Index, m.Content)
 	if !ok {
 		e.Raw("NIL")
 		return nil
@@ -76,45 +42,24 @@ func (f *fetcher) fields(s *imapwire.Section, p *imapwire.Partial, m *Message) e
 		}
 		f.head = headerCache{span, b}
 	}
-	out := filterFields(f.head.bytes, s.Fields, s.Spec == imapwire.SpecFieldsNot)
-	offset, n := cut(int64(len(out)), p)
+	out := shape.Fields(f.head.bytes, s.Fields, s.Spec == imapwire.SpecFieldsNot)
+	offset, n := shape.Cut(int64(len(out)), p)
 	e.LiteralHead(n).Bytes(out[offset : offset+n])
 	return nil
-}
-
-// filterFields keeps of a header the fields that are named, or those that are not.
-func filterFields(header []byte, names []string, not bool) []byte {
-	out := make([]byte, 0, 256)
-	for field := range message.HeaderFields(header) {
-		named := false
-		for _, n := range names {
-			if field.Is(n) {
-				named = true
-				break
-			}
-		}
-		if named != not {
-			out = append(out, field.Raw...)
-		}
-	}
-	if len(out) > 0 && !bytes.HasSuffix(out, []byte("\n")) {
-		out = append(out, '\r', '\n')
-	}
-	return append(out, '\r', '\n')
 }
 
 // binary writes a part without its transfer encoding, or its size (RFC 3516
 // §4.2). The part is decoded twice: the size stands before the bytes.
 func (f *fetcher) binary(it *imapwire.FetchItem, m *Message) error {
-	e := f.c.enc
-	span, ok := sectionSpan(&it.Section, m)
+	e := f.e
+	span, ok := shape.Span(&it.Section, m.Index, m.Content)
 	encoding := ""
 	if ok && m.Index != nil {
-		if p := message.FindPart(m.Index.Root, partPath(it.Section.Part)); p != nil && len(p.Parts) == 0 {
+		if p := message.FindPart(m.Index.Root, shape.Path(it.Section.Part)); p != nil && len(p.Parts) == 0 {
 			encoding = p.Encoding
 		}
 	}
-	unknown := ok && !knownEncoding(encoding)
+	unknown := ok && !shape.KnownEncoding(encoding)
 	f.unknownCTE = f.unknownCTE || unknown
 	if !ok || unknown {
 		if it.Kind == imapwire.ItemBinarySize {
@@ -127,7 +72,7 @@ func (f *fetcher) binary(it *imapwire.FetchItem, m *Message) error {
 	decoded := func() io.Reader {
 		return message.DecodeTransfer(encoding, io.NewSectionReader(m.Content, span.Start, span.Len()))
 	}
-	var look nulWriter
+	var look shape.NULs
 	size, err := io.Copy(&look, decoded())
 	if err != nil {
 		return err
@@ -136,8 +81,8 @@ func (f *fetcher) binary(it *imapwire.FetchItem, m *Message) error {
 		e.Number64(uint64(size))
 		return nil
 	}
-	offset, n := cut(size, it.Partial)
-	if look.nul {
+	offset, n := shape.Cut(size, it.Partial)
+	if look.Found {
 		e.Byte('~') // literal8
 	}
 	e.LiteralHead(n)
@@ -146,21 +91,4 @@ func (f *fetcher) binary(it *imapwire.FetchItem, m *Message) error {
 		return err
 	}
 	return e.CopyN(r, n)
-}
-
-func knownEncoding(cte string) bool {
-	switch cte {
-	case "", "7bit", "8bit", "binary", "base64", "quoted-printable", "uuencode", "x-uuencode", "uue", "x-uue":
-		return true
-	}
-	return false
-}
-
-// nulWriter looks for a NUL.
-type nulWriter struct{ nul bool }
-
-// Write looks at p.
-func (w *nulWriter) Write(p []byte) (int, error) {
-	w.nul = w.nul || bytes.IndexByte(p, 0) >= 0
-	return len(p), nil
 }

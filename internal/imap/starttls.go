@@ -3,6 +3,8 @@ package imap
 import (
 	"context"
 	"crypto/tls"
+
+	"github.com/eidermail/eider/internal/netx"
 )
 
 // handleStartTLS: RFC 9051 §6.2.1.
@@ -11,6 +13,7 @@ func (c *conn) handleStartTLS(r *request) error {
 		return nil
 	}
 	if !c.offersStartTLS() {
+		c.info.Note("no-starttls", "")
 		return &Error{Bad: true, Text: "STARTTLS is not offered here"}
 	}
 	if c.in.Buffered() > 0 {
@@ -30,6 +33,7 @@ func (c *conn) handleStartTLS(r *request) error {
 	ctx, cancel := context.WithTimeout(c.ctx, HandshakeTime)
 	defer cancel()
 	if err := t.HandshakeContext(ctx); err != nil {
+		c.info.Note(string(netx.TLSFaultOf(t, err)), "")
 		return errForeign
 	}
 	c.mu.Lock()
@@ -38,5 +42,6 @@ func (c *conn) handleStartTLS(r *request) error {
 	c.in.Reset((*connReader)(c))
 	c.enc.Reset((*connWriter)(c))
 	c.info.TLS = true
+	c.info.Note("secured", "")
 	return nil
 }

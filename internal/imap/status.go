@@ -9,7 +9,7 @@ type statusItem struct {
 }
 
 // statusTable are the items of RFC 3501 §6.3.10, RFC 9051 §6.3.11, RFC 7162
-// §3.1.7, RFC 8438 and RFC 8474, of those whose value is a number.
+// §3.1.7, RFC 8438, RFC 8474 and RFC 9208 §4.1.4, of those whose value is a number.
 var statusTable = [...]statusItem{
 	{"MESSAGES", func(m *Mailbox) uint64 { return uint64(m.Messages) }},
 	{"RECENT", func(m *Mailbox) uint64 { return uint64(m.Recent) }},
@@ -18,6 +18,7 @@ var statusTable = [...]statusItem{
 	{"UNSEEN", func(m *Mailbox) uint64 { return uint64(m.Unseen) }},
 	{"DELETED", func(m *Mailbox) uint64 { return uint64(m.Deleted) }},
 	{"SIZE", func(m *Mailbox) uint64 { return uint64(m.Size) }},
+	{"DELETED-STORAGE", func(m *Mailbox) uint64 { return uint64(m.DeletedSize+1023) / 1024 }},
 	{"HIGHESTMODSEQ", func(m *Mailbox) uint64 { return max(m.HighestModSeq, 1) }},
 }
 
@@ -31,7 +32,7 @@ func (c *conn) handleStatus(r *request) error {
 		return nil
 	}
 	c.statusEnables(items)
-	m, err := c.session.Status(r.ctx, name, wantsRecent(items))
+	m, err := c.session.Status(r.ctx, name, needsOf(items))
 	if err != nil {
 		return err
 	}
@@ -67,13 +68,12 @@ func knownStatus(name string) bool {
 	return name == "MAILBOXID" || name == "APPENDLIMIT"
 }
 
-func wantsRecent(items []string) bool {
+func needsOf(items []string) (n StatusNeeds) {
 	for _, i := range items {
-		if i == "RECENT" {
-			return true
-		}
+		n.Recent = n.Recent || i == "RECENT"
+		n.DeletedSize = n.DeletedSize || i == "DELETED-STORAGE"
 	}
-	return false
+	return n
 }
 
 // statusEnables: asking for HIGHESTMODSEQ switches CONDSTORE on (RFC 7162 §3.1.8).

@@ -13,6 +13,9 @@ func (c *conn) handleStore(r *request) error {
 		return nil
 	}
 	r.hold = !r.uid
+	if err := c.settleFor(); err != nil {
+		return err
+	}
 	uids, err := c.uidsOf(r, set)
 	if err != nil {
 		return err
@@ -27,33 +30,39 @@ func (c *conn) handleStore(r *request) error {
 		return nil
 	}
 	r.force = true
-	done, err := c.session.Store(r.ctx, uids, ch)
-	for i := range done.Messages {
-		m := &done.Messages[i]
-		c.view.tell(m.UID, m.ModSeq)
+	return c.carry(r, Task{Store: &StoreTask{UIDs: uids, Change: ch}}, c.stored)
+}
+
+// stored tells what a STORE did.
+func (c *conn) stored(r *request, t *Task) error {
+	for i := range t.Store.Done.Messages {
+		m := &t.Store.Done.Messages[i]
+		c.view.Tell(m.UID, m.ModSeq)
 		switch {
-		case !ch.Silent:
+		case !t.Store.Change.Silent:
 			c.writeFlags(m, r.uid)
-		case c.condstore:
+		case c.on.condstore:
 			c.writeModSeq(m)
 		}
 	}
-	if err != nil {
-		return err
+	if t.Err != nil {
+		return t.Err
 	}
-	c.storeEnded(r, &done)
+	c.storeEnded(r, &t.Store.Done)
 	return nil
 }
 
 // writeModSeq tells a message's new MODSEQ: a silent STORE still does (RFC 7162 §3.1.3).
 func (c *conn) writeModSeq(m *Change) {
-	seq := c.view.seq(m.UID)
-	if seq == 0 {
+	if c.view.Seq(m.UID) == 0 {
 		return
 	}
 	c.learn(m.Flags.Keywords)
-	c.enc.Raw("* ").Number(seq).Raw(" FETCH (UID ").Number(m.UID)
-	c.enc.Raw(" MODSEQ (").Number64(m.ModSeq).Raw("))").CRLF()
+	c.fetchHead(m.UID)
+	if !c.on.uidOnly {
+		c.enc.Raw("UID ").Number(m.UID).SP()
+	}
+	c.enc.Raw("MODSEQ (").Number64(m.ModSeq).Raw("))").CRLF()
 }
 
 // storeEnded sets the tagged response: what was not changed, and why.
@@ -62,7 +71,7 @@ func (c *conn) storeEnded(r *request, done *Stored) {
 	case !done.Modified.Empty():
 		names := done.Modified
 		if !r.uid {
-			names = c.view.seqs(names)
+			names = c.view.Seqs(names)
 		}
 		r.code, r.text = "MODIFIED "+names.String(), "some messages were changed meanwhile"
 	case !done.Missing.Empty() && !r.uid:

@@ -61,29 +61,64 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Append stores a message (RFC 9051 §6.3.12).
-func (s *session) Append(ctx context.Context, name string, a imap.AppendMessage) (imap.Appended, error) {
-	m, ok := a.Draft.(*spool.Message)
-	if !ok {
-		return imap.Appended{}, errors.New("imapd: not a draft of ours")
-	}
-	if m.Size() == 0 {
-		return imap.Appended{}, &imap.Error{Code: "CANNOT", Text: "the message is empty"}
-	}
+// Replace stores a message and removes another, in one commit (RFC 8508).
+func (s *session) Replace(ctx context.Context, uid uint32, name string, m imap.AppendMessage) (imap.Appended, error) {
+	old := &mailstore.Replaced{Mailbox: s.sel.id, UID: mailstore.UID(uid)}
+	return s.deposit(ctx, name, old, []imap.AppendMessage{m})
+}
+
+func (s *session) deposit(ctx context.Context, name string, old *mailstore.Replaced, ms []imap.AppendMessage,
+) (imap.Appended, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.b.o.AppendBudget)
 	defer cancel()
+	list, err := s.incoming(ctx, name, ms)
+	if err != nil {
+		return imap.Appended{}, err
+	}
 	s.sel.dirty = true
-	done, err := s.store.Deposit(ctx, []mailstore.AcctID{s.acct()}, mailstore.Deposit{
-		Mailbox: name, Flags: stored(a.Flags.System), Keywords: a.Flags.Keywords, InternalDate: a.Date,
-		Envelope: mailstore.Envelope{
-			Protocol: "IMAP", Client: s.info.Remote.String(), User: s.who.Address, Received: s.b.o.Now(),
-		},
-		MakeRoom: s.b.o.Policy.MakeRoom(),
-	}, m)
+	done, err := s.store.Append(ctx, s.acct(), list, old)
 	if err != nil {
 		return imap.Appended{}, s.appendRefusal(err)
 	}
-	return imap.Appended{UIDValidity: done[0].UIDValidity, UID: uint32(done[0].UID)}, nil
+	return appended(done), nil
+}
+
+func appended(done []mailstore.Deposited) imap.Appended {
+	out := imap.Appended{UIDs: make([]uint32, len(done))}
+	for i := range done {
+		out.UIDValidity, out.UIDs[i] = done[i].UIDValidity, uint32(done[i].UID)
+	}
+	return out
+}
+
+// incoming is messages as the store takes them.
+func (s *session) incoming(ctx context.Context, name string, ms []imap.AppendMessage) ([]mailstore.Incoming, error) {
+	if name == "" { // which the store takes for INBOX
+		return nil, &imap.Error{Code: "CANNOT", Text: "a mailbox has a name"}
+	}
+	if err := s.b.o.Policy.Space(ctx); err != nil {
+		return nil, s.refusal(err)
+	}
+	list := make([]mailstore.Incoming, len(ms))
+	for i := range ms {
+		a := &ms[i]
+		m, ok := a.Draft.(*spool.Message)
+		if !ok {
+			return nil, errors.New("imapd: not a draft of ours")
+		}
+		if m.Size() == 0 { // RFC 3502 §6.3.11: so a client cancels
+			return nil, &imap.Error{Code: "CANNOT", Text: "the message is empty"}
+		}
+		list[i].Message = m
+		list[i].Deposit = mailstore.Deposit{
+			Mailbox: name, Flags: stored(a.Flags.System), Keywords: a.Flags.Keywords, InternalDate: a.Date,
+			Envelope: mailstore.Envelope{
+				Protocol: "IMAP", Client: s.info.Remote.String(), User: s.who.Address, Received: s.b.o.Now(),
+			},
+			MakeRoom: s.b.o.Policy.MakeRoom(),
+		}
+	}
+	return list, nil
 }
 
 // appendRefusal: a keyword that the store does not take is no fault of the mailbox.

@@ -8,8 +8,8 @@ import (
 	"github.com/eidermail/eider/internal/mailstore"
 )
 
-// Copy copies messages (RFC 9051 §6.4.7): all of them or none.
-func (s *session) Copy(ctx context.Context, uids imapwire.Set, to string) (imap.Copied, error) {
+// doCopy copies messages (RFC 9051 §6.4.7): all of them or none.
+func (s *session) doCopy(ctx context.Context, uids imapwire.Set, to string) (imap.Copied, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.b.o.AppendBudget)
 	defer cancel()
 	if err := s.b.o.Policy.Space(ctx); err != nil {

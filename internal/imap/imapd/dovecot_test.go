@@ -182,7 +182,8 @@ func TestDovecotSpeed(t *testing.T) {
 		"FETCH 1:* ENVELOPE", "FETCH 1:* BODYSTRUCTURE", "FETCH 1:* (UID BODY.PEEK[HEADER.FIELDS (From To Subject Date)])",
 		"FETCH 1:1000 BODY.PEEK[]", "STORE 1:1000 +FLAGS (\\Flagged)", "STORE 1:1000 -FLAGS (\\Flagged)", "STORE 7 +FLAGS (\\Answered)",
 		"STORE 7 -FLAGS (\\Answered)", "SEARCH UNSEEN", "SEARCH SUBJECT zebra", "SEARCH TEXT zebra", "UID SEARCH ALL", "NOOP",
-		"COPY 1:1000 Work", "STATUS INBOX (MESSAGES UNSEEN)"} {
+		"COPY 1:1000 Work", "STATUS INBOX (MESSAGES UNSEEN)",
+		"SORT (SUBJECT) UTF-8 ALL", "SORT (REVERSE DATE) UTF-8 ALL", "THREAD REFERENCES UTF-8 ALL"} {
 		var best [2]time.Duration
 		for round := range 4 {
 			for i, c := range clients {

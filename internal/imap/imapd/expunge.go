@@ -8,7 +8,7 @@ import (
 )
 
 // Expunge removes messages that have \Deleted (RFC 9051 §6.4.3, RFC 4315 §2.1).
-func (s *session) Expunge(ctx context.Context, uids imapwire.Set) error {
+func (s *session) Expunge(ctx context.Context, uids imapwire.Set) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.b.o.AppendBudget)
 	defer cancel()
 	var list []mailstore.UID
@@ -16,6 +16,17 @@ func (s *session) Expunge(ctx context.Context, uids imapwire.Set) error {
 		list = uidList(uids)
 	}
 	s.sel.dirty = true
-	_, _, err := s.store.Expunge(ctx, s.acct(), s.sel.id, list, true)
-	return s.refusal(err)
+	gone, _, err := s.store.Expunge(ctx, s.acct(), s.sel.id, list, true)
+	return len(gone), s.refusal(err)
+}
+
+// Vanished reads the change log (RFC 7162 §3.2.5).
+func (s *session) Vanished(ctx context.Context, since uint64) (imapwire.Set, bool, error) {
+	ctx, cancel := s.budget(ctx)
+	defer cancel()
+	ch, err := s.store.Changes(ctx, s.acct(), s.sel.id, s.sel.epoch, mailstore.ModSeq(since))
+	if err != nil {
+		return nil, false, s.refusal(err)
+	}
+	return uidSet(ch.Vanished), !ch.Resync && !ch.Gone, nil
 }

@@ -17,12 +17,15 @@ type fetching struct {
 	yield func(*imap.Message) error
 	seen  map[mailstore.UID]bool // \Seen was set by this FETCH
 	first error                  // of a message that could not be read; the others were
+	ahead ahead
+	// messages are those of the group at hand.
+	messages []imap.Message
 }
 
 // Fetch yields the messages of uids (RFC 9051 §6.4.5).
 func (s *session) Fetch(ctx context.Context, uids imapwire.Set, o imap.FetchOptions, yield func(*imap.Message) error,
 ) error {
-	f := &fetching{s: s, o: o, yield: yield}
+	f := &fetching{s: s, o: o, yield: yield, ahead: ahead{s: s}}
 	if o.HasChangedSince {
 		narrowed, err := s.changedSince(ctx, uids, o.ChangedSince)
 		if err != nil {
@@ -68,15 +71,11 @@ func (f *fetching) batch(ctx context.Context, rows []mailstore.Entry) error {
 	if f.o.MarkSeen {
 		f.markSeen(ctx, rows)
 	}
-	if !f.o.Index {
-		return f.group(ctx, rows, nil)
+	if !f.o.Index && !f.o.Content {
+		return f.group(ctx, rows)
 	}
 	for group := range slices.Chunk(rows, infoBatch) {
-		infos, err := f.infos(ctx, group)
-		if err != nil {
-			return err
-		}
-		if err := f.group(ctx, group, infos); err != nil {
+		if err := f.group(ctx, group); err != nil {
 			return err
 		}
 	}
@@ -116,10 +115,6 @@ func (f *fetching) markSeen(ctx context.Context, rows []mailstore.Entry) {
 	}
 }
 
-func (f *fetching) infos(ctx context.Context, rows []mailstore.Entry) ([]mailstore.Info, error) {
-	return f.s.infos(ctx, rows)
-}
-
 func (s *session) infos(ctx context.Context, rows []mailstore.Entry) ([]mailstore.Info, error) {
 	ctx, cancel := s.budget(ctx)
 	defer cancel()
@@ -131,37 +126,81 @@ func (s *session) infos(ctx context.Context, rows []mailstore.Entry) ([]mailstor
 	return infos, s.refusal(err)
 }
 
-// group yields rows with what belongs to them; infos is nil if nothing of it is wanted.
-func (f *fetching) group(ctx context.Context, rows []mailstore.Entry, infos []mailstore.Info) error {
-	var m imap.Message
+// group yields rows with what belongs to them.
+func (f *fetching) group(ctx context.Context, rows []mailstore.Entry) error {
+	f.ahead.forget()
+	if f.o.Prepare == nil && !f.o.Index {
+		var m imap.Message
+		for i := range rows {
+			f.ahead.want(&rows[i])
+		}
+		for i := range rows {
+			f.fill(&m, &rows[i])
+			if err := f.one(ctx, &m, rows[i].Msg); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if f.messages == nil {
+		f.messages = make([]imap.Message, infoBatch)
+	}
+	var wanted []mailstore.Entry // those whose index is needed
 	for i := range rows {
-		e := &rows[i]
-		m = imap.Message{
-			UID: uint32(e.UID), Flags: flags(e), ModSeq: uint64(e.ModSeq), InternalDate: e.InternalDate,
-			SaveDate: e.SaveDate, Size: e.Size, MarkedSeen: f.seen[e.UID],
+		m := &f.messages[i]
+		f.fill(m, &rows[i])
+		if f.o.Prepare != nil {
+			f.o.Prepare(m)
 		}
-		if f.o.EmailID {
-			m.EmailID = mailstore.EmailID(f.s.acct(), e.Msg)
+		if f.o.Index && !m.SkipIndex {
+			wanted = append(wanted, rows[i])
 		}
-		if infos != nil {
-			if infos[i].Msg == 0 {
+		if f.o.Content && !m.SkipContent {
+			f.ahead.want(&rows[i])
+		}
+	}
+	var infos []mailstore.Info
+	if len(wanted) > 0 {
+		var err error
+		if infos, err = f.s.infos(ctx, wanted); err != nil {
+			return err
+		}
+	}
+	for i := range rows {
+		m := &f.messages[i]
+		if f.o.Index && !m.SkipIndex {
+			info := &infos[0]
+			infos = infos[1:]
+			if info.Msg == 0 {
 				continue // expunged between two reads
 			}
-			m.Index, m.ThreadID = &infos[i].Index, infos[i].ThreadID
+			m.Index, m.ThreadID = &info.Index, info.ThreadID
 		}
-		if err := f.one(ctx, &m, e.Msg); err != nil {
+		if err := f.one(ctx, m, rows[i].Msg); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// fill starts a message with what stands in its row.
+func (f *fetching) fill(m *imap.Message, e *mailstore.Entry) {
+	*m = imap.Message{
+		Key: imap.MessageKey{Account: uint64(f.s.acct()), Message: uint64(e.Msg)},
+		UID: uint32(e.UID), Flags: flags(e), ModSeq: uint64(e.ModSeq), InternalDate: e.InternalDate,
+		SaveDate: e.SaveDate, Size: e.Size, MarkedSeen: f.seen[e.UID],
+	}
+	if f.o.EmailID {
+		m.EmailID = mailstore.EmailID(f.s.acct(), e.Msg)
+	}
+}
+
 // one yields one message, with its content open if that is wanted.
 func (f *fetching) one(ctx context.Context, m *imap.Message, msg mailstore.MsgID) error {
-	if !f.o.Content {
+	if !f.o.Content || m.SkipContent {
 		return f.yield(m)
 	}
-	c, err := f.s.open(ctx, msg)
+	c, err := f.ahead.open(ctx, msg)
 	if gone(err) {
 		return nil
 	}
@@ -186,9 +225,17 @@ type content struct {
 }
 
 func (s *session) open(ctx context.Context, msg mailstore.MsgID) (mailstore.Content, error) {
+	return s.opening(ctx, func(ctx context.Context) (mailstore.Content, error) {
+		return s.store.Content(ctx, s.acct(), msg)
+	})
+}
+
+// opening opens a message within the budget, in a context that lasts as long as it is open.
+func (s *session) opening(ctx context.Context, open func(context.Context) (mailstore.Content, error),
+) (mailstore.Content, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	timer := time.AfterFunc(s.b.o.CommandBudget, cancel)
-	c, err := s.store.Content(ctx, s.acct(), msg)
+	c, err := open(ctx)
 	timer.Stop()
 	if err != nil {
 		cancel()

@@ -13,7 +13,7 @@ import (
 // TestEveryKindHasAReply: a kind that is new to the store must be given one here.
 func TestEveryKindHasAReply(t *testing.T) {
 	t.Parallel()
-	s := &session{b: &backend{Options{Log: discard()}}}
+	s := &session{b: &backend{o: Options{Log: discard()}}}
 	for k := mailstore.Internal; !strings.HasPrefix(k.String(), "kind "); k++ {
 		err := s.refusal(&mailstore.Error{Op: "x", Kind: k, Err: errors.New("secret")})
 		var e *imap.Error

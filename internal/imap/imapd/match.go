@@ -55,6 +55,7 @@ func needsIndex(op imapwire.SearchOp) bool {
 
 // matcher decides keys for one message at a time.
 type matcher struct {
+	s    *session
 	acct mailstore.AcctID
 	now  time.Time
 
@@ -119,6 +120,9 @@ func (m *matcher) eval(k *imapwire.SearchKey) verdict {
 		return unknown
 	}
 	if stepOf(k.Op) > m.step || m.err != nil {
+		if fieldOf(k) != "" {
+			return m.remembered(k)
+		}
 		return unknown
 	}
 	switch stepOf(k.Op) {
@@ -128,6 +132,38 @@ func (m *matcher) eval(k *imapwire.SearchKey) verdict {
 		return is(m.evalContent(k))
 	}
 	return is(m.evalRow(k))
+}
+
+// remembered decides a key on a header field whose text is kept.
+func (m *matcher) remembered(k *imapwire.SearchKey) verdict {
+	item, ok := keptField(fieldOf(k))
+	if !ok {
+		return unknown
+	}
+	v, ok := m.s.b.recall(m.s.memoKey(m.entry.Msg, item))
+	if !ok {
+		return unknown
+	}
+	return is(v.text != "" && strings.Contains(v.text, k.Text))
+}
+
+// fieldOf is the header field that a key looks at, "" if it does not.
+func fieldOf(k *imapwire.SearchKey) string {
+	switch k.Op {
+	case imapwire.SearchHeader:
+		return k.Field
+	case imapwire.SearchBcc:
+		return "Bcc"
+	case imapwire.SearchCc:
+		return "Cc"
+	case imapwire.SearchFrom:
+		return "From"
+	case imapwire.SearchSubject:
+		return "Subject"
+	case imapwire.SearchTo:
+		return "To"
+	}
+	return ""
 }
 
 // evalRow decides keys on what stands in a mailbox's row.
@@ -190,24 +226,13 @@ func (m *matcher) evalIndex(k *imapwire.SearchKey) verdict {
 
 // evalContent decides keys on the text of a message.
 func (m *matcher) evalContent(k *imapwire.SearchKey) bool {
-	switch k.Op {
-	case imapwire.SearchHeader:
-		return m.header(k.Field, k.Text)
-	case imapwire.SearchBcc:
-		return m.header("Bcc", k.Text)
-	case imapwire.SearchCc:
-		return m.header("Cc", k.Text)
-	case imapwire.SearchFrom:
-		return m.header("From", k.Text)
-	case imapwire.SearchSubject:
-		return m.header("Subject", k.Text)
-	case imapwire.SearchTo:
-		return m.header("To", k.Text)
-	case imapwire.SearchBody:
+	switch {
+	case fieldOf(k) != "" || k.Op == imapwire.SearchHeader:
+		return m.header(fieldOf(k), k.Text)
+	case k.Op == imapwire.SearchBody:
 		return m.body(k.Text, false)
-	default:
-		return m.body(k.Text, true)
 	}
+	return m.body(k.Text, true)
 }
 
 // header tells whether a field of the header holds a text; an empty text asks
@@ -218,12 +243,11 @@ func (m *matcher) header(name, text string) bool {
 		m.err = err
 		return false
 	}
-	for f := range message.HeaderFields(head) {
-		if f.Is(name) && (text == "" || strings.Contains(foldString(f.Text()), text)) {
-			return true
-		}
+	folded := foldedFields(head, name)
+	if item, ok := keptField(name); ok {
+		m.s.b.remember(m.s.memoKey(m.entry.Msg, item), summary{text: folded})
 	}
-	return false
+	return folded != "" && strings.Contains(folded, text)
 }
 
 // body tells whether the body, or with headers the headers too, hold a text.

@@ -2,22 +2,51 @@ package imapd
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/eidermail/eider/internal/imap"
 	"github.com/eidermail/eider/internal/imap/imapwire"
 	"github.com/eidermail/eider/internal/mailstore"
 )
 
-// Watch returns the channel of hints about the account.
-func (s *session) Watch() <-chan struct{} { return s.sel.changed }
+// hints are what is heard of the account while a mailbox is selected.
+type hints struct {
+	came atomic.Bool // and Poll has not looked since
+	wake atomic.Pointer[func()]
+}
+
+func (h *hints) come() {
+	h.came.Store(true)
+	if wake := h.wake.Load(); wake != nil {
+		(*wake)()
+	}
+}
+
+// Watch has wake called at each hint, and for one that came before.
+func (s *session) Watch(wake func()) {
+	h := s.sel.hints
+	switch {
+	case h == nil:
+	case wake == nil:
+		h.wake.Store(nil)
+	default:
+		h.wake.Store(&wake)
+		if h.came.Load() {
+			wake()
+		}
+	}
+}
+
+// WatchAll has wake called at each hint.
+func (s *session) WatchAll(wake func()) (cancel func()) {
+	return s.store.Watches().Call(uint64(s.acct()), wake)
+}
 
 // Poll reads what has happened to the selected mailbox. Unless forced it costs
 // nothing when there was no hint and no change of our own.
 func (s *session) Poll(ctx context.Context, force bool) (imap.Update, error) {
-	select {
-	case <-s.sel.changed:
+	if h := s.sel.hints; h != nil && h.came.Swap(false) {
 		s.sel.dirty = true
-	default:
 	}
 	if !force && !s.sel.dirty {
 		return imap.Update{}, nil
@@ -46,6 +75,7 @@ func (s *session) Poll(ctx context.Context, force bool) (imap.Update, error) {
 		s.sel.modseq = ch.ModSeq
 	}
 	s.sel.dirty = false
+	u.ModSeq = uint64(s.sel.modseq)
 	for i := range u.Changed {
 		if next := mailstore.UID(u.Changed[i].UID) + 1; next > s.sel.next {
 			s.sel.next, s.sel.grown = next, true

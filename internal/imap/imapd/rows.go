@@ -7,9 +7,21 @@ import (
 	"github.com/eidermail/eider/internal/mailstore"
 )
 
-// rows calls f with the rows of uids, in batches, by UID. A dense set is read
-// by scans, a sparse one by its UIDs.
+// rows calls f with the rows of uids, in batches, by UID.
 func (s *session) rows(ctx context.Context, uids imapwire.Set, f func([]mailstore.Entry) error) error {
+	if s.sel.large {
+		return s.storedRows(ctx, uids, f)
+	}
+	l, err := s.listing(ctx, s.sel.id)
+	if err != nil {
+		return err
+	}
+	return l.each(uids, f)
+}
+
+// storedRows is rows without a listing. A dense set is read by scans, a sparse
+// one by its UIDs.
+func (s *session) storedRows(ctx context.Context, uids imapwire.Set, f func([]mailstore.Entry) error) error {
 	span := int64(uids.Max()) - int64(uids.Min()) + 1
 	if int64(uids.Len())*4 >= span {
 		return s.scanRows(ctx, uids, f)

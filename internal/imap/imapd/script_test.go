@@ -3,6 +3,7 @@ package imapd_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eidermail/eider/internal/mailstore"
 )
 
 //rules:allow var the flag of the test binary
@@ -18,12 +21,14 @@ var rewrite = flag.Bool("rewrite", false, "write what the server answers into th
 
 // TestScripts plays testdata/*.imap. A script's lines are
 //
-//	C: text    send a line on connection 1; C2: on connection 2, and so on
+//	C: text    send a line on connection 1; C2: on connection 2, and so on;
+//	           <v> in it stands for the UIDVALIDITY that was told last
 //	M: text    a line of the literal whose {} or {+} ends the line before
 //	L: text    a literal without a line end; the command goes on with C:
 //	S: text    a line that the server sends; S2: on connection 2
 //	read N     read N lines that nobody asked for; read2 N on connection 2
 //	deliver S  deliver a message with this subject to INBOX
+//	limits B N let the account have B bytes and N messages
 //	clock D    let the clock go on by D
 //	# text     a remark
 //
@@ -82,9 +87,13 @@ type player struct {
 	conns map[string]*client
 	open  map[string]string // the tag of a command that waits for more, by connection
 	out   bytes.Buffer
+	// validity is the UIDVALIDITY that was told last: "<v>" in a C: line.
+	validity string
 }
 
 var scriptLine = regexp.MustCompile(`^([CMLS])(\d?): ?(.*)$`)
+
+var uidValidity = regexp.MustCompile(`(?:UIDVALIDITY|APPENDUID) (\d+)`)
 
 // varying is what differs from run to run.
 var varying = []struct {
@@ -144,7 +153,7 @@ func (p *player) command(lines []string, i int, conn, text string) int {
 		lit, j, ok := literal(lines, i+1)
 		text = strings.ReplaceAll(text, "{}", fmt.Sprintf("{%d}", len(lit)))
 		text = strings.ReplaceAll(text, "{+}", fmt.Sprintf("{%d+}", len(lit)))
-		text = unescape(text)
+		text = strings.ReplaceAll(unescape(text), "<v>", p.validity)
 		c.send(text + "\r\n")
 		switch {
 		case strings.HasSuffix(text, "+}"):
@@ -172,7 +181,7 @@ func (p *player) command(lines []string, i int, conn, text string) int {
 		}
 		c.send(lit)
 		i, text = j, ""
-		if m := at(lines, j); m != nil && m[1] == "C" && strings.HasPrefix(m[3], " ") {
+		if m := at(lines, j); m != nil && m[1] == "C" && (strings.HasPrefix(m[3], " ") || m[3] == ")") {
 			text = m[3]
 			continue
 		}
@@ -257,6 +266,9 @@ func number(conn string) string {
 }
 
 func (p *player) answer(conn, line string) {
+	if m := uidValidity.FindStringSubmatch(line); m != nil {
+		p.validity = m[1]
+	}
 	for _, v := range varying {
 		line = v.re.ReplaceAllString(line, v.by)
 	}
@@ -279,6 +291,12 @@ func (p *player) directive(line string) {
 		}
 	case word == "deliver":
 		p.w.deliver("INBOX", "From: sam@x.example\r\nSubject: "+rest+"\r\n\r\nHello.\r\n", 0)
+	case word == "limits":
+		var l mailstore.AccountLimits
+		fmt.Sscan(rest, &l.Bytes, &l.Messages)
+		if err := p.w.store.SetLimits(context.Background(), p.w.ann, l); err != nil {
+			p.t.Fatal(err)
+		}
 	case word == "clock":
 		d, err := time.ParseDuration(rest)
 		if err != nil {

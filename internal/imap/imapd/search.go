@@ -20,6 +20,9 @@ type searching struct {
 	uids    imapwire.Builder
 	modseqs []uint64
 	hasMod  bool
+	ahead   ahead
+
+	done, goal int // messages looked at, and to be looked at
 }
 
 // Search finds messages (RFC 9051 §6.4.4).
@@ -27,14 +30,16 @@ func (s *session) Search(ctx context.Context, uids imapwire.Set, key *imapwire.S
 	if set, ok := algebra(key, uids); ok {
 		return imap.Found{UIDs: set}, nil
 	}
-	x := &searching{s: s, key: key, m: matcher{acct: s.acct(), now: s.b.o.Now()}}
+	x := &searching{s: s, key: key, ahead: ahead{s: s}, m: matcher{s: s, acct: s.acct(), now: s.b.o.Now()}}
 	key.Walk(func(k *imapwire.SearchKey) {
 		x.needs = max(x.needs, stepOf(k.Op))
 		x.index = x.index || needsIndex(k.Op)
 		x.hasMod = x.hasMod || k.Op == imapwire.SearchModSeq
 	})
 	x.m.prepare(key)
-	err := s.rows(ctx, narrow(key, uids), func(rows []mailstore.Entry) error { return x.batch(ctx, rows) })
+	narrowed := narrow(key, uids)
+	x.goal = narrowed.Len()
+	err := s.rows(ctx, narrowed, func(rows []mailstore.Entry) error { return x.batch(ctx, rows) })
 	return imap.Found{UIDs: x.uids.Set(), ModSeqs: x.modseqs}, err
 }
 
@@ -103,6 +108,8 @@ func (x *searching) batch(ctx context.Context, rows []mailstore.Entry) error {
 		if err := x.group(ctx, group); err != nil {
 			return err
 		}
+		x.done += len(group)
+		x.s.progress(x.done, x.goal)
 	}
 	return nil
 }
@@ -124,19 +131,25 @@ func (x *searching) group(ctx context.Context, rows []mailstore.Entry) error {
 			return err
 		}
 	}
+	closer := make([]verdict, len(open))
+	x.ahead.forget()
+	for i := range open {
+		if closer[i] = x.byIndex(&open[i], infoAt(infos, i)); closer[i] == unknown {
+			x.ahead.want(&open[i])
+		}
+	}
 	n := 0
 	for i := range rows {
 		if verdicts[i] == unknown {
-			x.m.at(byIndex, &rows[i])
-			if infos != nil {
-				x.m.info = &infos[n]
-			}
-			n++
-			v, err := x.closer(ctx, &rows[i])
-			if err != nil {
-				return err
+			v := closer[n]
+			if v == unknown {
+				var err error
+				if v, err = x.byContent(ctx, &rows[i], infoAt(infos, n)); err != nil {
+					return err
+				}
 			}
 			verdicts[i] = v
+			n++
 		}
 		if verdicts[i] == yes {
 			x.found(&rows[i])
@@ -145,15 +158,26 @@ func (x *searching) group(ctx context.Context, rows []mailstore.Entry) error {
 	return nil
 }
 
-// closer decides a message by its index and, if that does not do, by its bytes.
-func (x *searching) closer(ctx context.Context, e *mailstore.Entry) (verdict, error) {
-	if x.m.info != nil && x.m.info.Msg == 0 {
-		return no, nil // expunged meanwhile
+func infoAt(infos []mailstore.Info, i int) *mailstore.Info {
+	if infos == nil {
+		return nil
 	}
-	if v := x.m.eval(x.key); v != unknown {
-		return v, nil
+	return &infos[i]
+}
+
+// byIndex decides a message by its index, or by what is remembered of it.
+func (x *searching) byIndex(e *mailstore.Entry, info *mailstore.Info) verdict {
+	if info != nil && info.Msg == 0 {
+		return no // expunged meanwhile
 	}
-	c, err := x.s.open(ctx, e.Msg)
+	x.m.at(byIndex, e)
+	x.m.info = info
+	return x.m.eval(x.key)
+}
+
+// byContent decides a message by its bytes.
+func (x *searching) byContent(ctx context.Context, e *mailstore.Entry, info *mailstore.Info) (verdict, error) {
+	c, err := x.ahead.open(ctx, e.Msg)
 	if gone(err) {
 		return no, nil
 	}
@@ -161,7 +185,8 @@ func (x *searching) closer(ctx context.Context, e *mailstore.Entry) (verdict, er
 		return no, x.s.refusal(err)
 	}
 	defer c.Close()
-	x.m.step, x.m.content = byContent, c
+	x.m.at(byContent, e)
+	x.m.info, x.m.content = info, c
 	v := x.m.eval(x.key)
 	return v, x.s.refusal(x.m.err)
 }

@@ -24,27 +24,32 @@ func (s *session) Select(ctx context.Context, name string, readOnly bool) (imap.
 		}
 	}
 	// Watched before it is read: nothing can happen unseen in between.
-	changed, unwatch := s.store.Watch(s.acct())
-	snap, err := s.store.Snapshot(ctx, s.acct(), m.ID)
+	h := &hints{}
+	unwatch := s.store.Watches().Call(uint64(s.acct()), h.come)
+	l, err := s.listing(ctx, m.ID)
 	if err != nil {
 		unwatch()
-		return imap.Selected{}, s.refusal(err)
+		return imap.Selected{}, err
 	}
+	out := imap.Selected{Mailbox: mailbox(&m), ReadOnly: readOnly, RecentFrom: uint32(recent)}
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	selected(&out, l.rows)
+	out.HighestModSeq = uint64(l.modseq)
+	out.UIDNext = max(out.UIDNext, out.UIDs.Max()+1) // the rows were read later
 	s.sel = selection{
-		id: m.ID, readOnly: readOnly, epoch: snap.Epoch, modseq: snap.Mailbox.HighestModSeq,
-		next: snap.Mailbox.UIDNext, changed: changed, cancel: unwatch,
+		id: m.ID, readOnly: readOnly, epoch: l.epoch, modseq: l.modseq,
+		next: mailstore.UID(out.UIDNext), hints: h, cancel: unwatch, large: len(l.rows) > maxListing,
 	}
-	out := selected(&snap)
-	out.ReadOnly, out.RecentFrom = readOnly, uint32(recent)
 	return out, nil
 }
 
-func selected(snap *mailstore.Snapshot) imap.Selected {
-	out := imap.Selected{Mailbox: mailbox(&snap.Mailbox)}
+// selected tells what stands in the rows.
+func selected(out *imap.Selected, rows []mailstore.Entry) {
 	var uids imapwire.Builder
 	words := make(map[string]struct{})
-	for i := range snap.Entries {
-		e := &snap.Entries[i]
+	for i := range rows {
+		e := &rows[i]
 		uids.Add(uint32(e.UID))
 		if out.FirstUnseen == 0 && e.Flags&mailstore.Seen == 0 {
 			out.FirstUnseen = uint32(e.UID)
@@ -57,5 +62,4 @@ func selected(snap *mailstore.Snapshot) imap.Selected {
 		}
 	}
 	out.UIDs = uids.Set()
-	return out
 }

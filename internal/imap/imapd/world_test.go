@@ -35,9 +35,15 @@ const password = "correct horse battery"
 type fallible struct {
 	kv.Store
 	err atomic.Pointer[error]
+	// hangs says that it does not answer at all.
+	hangs atomic.Bool
 }
 
-func (f *fallible) trouble() error {
+func (f *fallible) trouble(ctx context.Context) error {
+	if f.hangs.Load() {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	if e := f.err.Load(); e != nil {
 		return *e
 	}
@@ -53,14 +59,14 @@ func (f *fallible) fail(err error) {
 }
 
 func (f *fallible) GetMulti(ctx context.Context, keys ...[]byte) ([]kv.Item, error) {
-	if err := f.trouble(); err != nil {
+	if err := f.trouble(ctx); err != nil {
 		return nil, err
 	}
 	return f.Store.GetMulti(ctx, keys...)
 }
 
 func (f *fallible) Update(ctx context.Context, g [][]byte, fn func(kv.Tx) error, o ...kv.Option) error {
-	if err := f.trouble(); err != nil {
+	if err := f.trouble(ctx); err != nil {
 		return err
 	}
 	return f.Store.Update(ctx, g, fn, o...)
@@ -90,6 +96,7 @@ type options struct {
 	limit  int64
 	budget time.Duration
 	engine kv.Store // memory if nil
+	piped  bool     // no port is listened on: for a bubble of fake time
 }
 
 func newWorld(t testing.TB, o options) *world {
@@ -126,7 +133,9 @@ func newWorld(t testing.TB, o options) *world {
 		TLS: o.tls, StartTLS: o.tls != nil, CommandBudget: o.budget, AppendBudget: o.budget}
 	w.imap = imapd.New(w.o)
 	w.info = imap.ConnInfo{Remote: netip.MustParseAddr("127.0.0.1"), Trusted: !o.clear}
-	w.listen()
+	if !o.piped {
+		w.listen()
+	}
 	return w
 }
 
@@ -183,16 +192,37 @@ func (w *world) deliver(mailbox, text string, flags mailstore.Flags) mailstore.D
 	return d[0]
 }
 
+// node is another server over the same store that hears of nothing that this
+// one does: there is no bus between them.
+func (w *world) node() *world {
+	w.t.Helper()
+	n := &world{t: w.t, kv: w.kv, spool: w.spool, auth: w.auth, ann: w.ann, o: w.o, info: w.info}
+	var err error
+	n.store, err = mailstore.Open(context.Background(), mailstore.Options{KV: w.kv, Now: w.o.Now, MessageLimit: 1 << 20})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	n.o.Store = n.store
+	n.imap = imapd.New(n.o)
+	n.listen()
+	return n
+}
+
 // client is a connection that a test speaks on by itself.
 type client struct {
 	t    testing.TB
 	conn net.Conn
 	r    *bufio.Reader
 	tags int
+	// write sends, if it is not straight to conn.
+	write func(string) error
 }
 
 func (w *world) dial() *client {
 	w.t.Helper()
+	if w.addr == "" {
+		return w.pipe()
+	}
 	c, err := net.Dial("tcp", w.addr)
 	if err != nil {
 		w.t.Fatal(err)
@@ -200,6 +230,18 @@ func (w *world) dial() *client {
 	w.t.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(20 * time.Second))
 	return &client{t: w.t, conn: c, r: bufio.NewReader(c)}
+}
+
+// pipe is dial without a network.
+func (w *world) pipe() *client {
+	mine, theirs := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.imap.ServeConn(context.Background(), theirs, w.info)
+	}()
+	w.t.Cleanup(func() { mine.Close(); <-done })
+	return &client{t: w.t, conn: mine, r: bufio.NewReader(mine)}
 }
 
 // login dials and logs in as ann.
@@ -213,6 +255,12 @@ func (w *world) login() *client {
 
 func (c *client) send(s string) {
 	c.t.Helper()
+	if c.write != nil {
+		if err := c.write(s); err != nil {
+			c.t.Fatal(err)
+		}
+		return
+	}
 	if _, err := io.WriteString(c.conn, s); err != nil {
 		c.t.Fatal(err)
 	}

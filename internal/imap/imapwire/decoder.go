@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 )
 
 // SyntaxError is a command that does not follow the grammar or is over a
@@ -22,6 +23,12 @@ type Decoder struct {
 	// Continue asks the client for a synchronising literal: it sends a
 	// continuation request and flushes.
 	Continue func() error
+
+	// UTF8: mailbox names are UTF-8, and "&" in them is a letter like any
+	// other (RFC 9755 §3, RFC 9051 §5.1).
+	UTF8 bool
+	// NoCharset refuses SEARCH's CHARSET (RFC 9755 §3).
+	NoCharset bool
 
 	line    []byte
 	pos     int
@@ -404,8 +411,11 @@ func (d *Decoder) Mailbox(name *string) bool {
 }
 
 func (d *Decoder) mailbox(s string, name *string) bool {
-	decoded, err := DecodeMailbox(s)
-	if err != nil {
+	decoded, err := s, error(nil)
+	if !d.UTF8 {
+		decoded, err = DecodeMailbox(s)
+	}
+	if err != nil || !utf8.ValidString(decoded) {
 		return d.failCode("CANNOT", "mailbox name is neither modified UTF-7 nor UTF-8")
 	}
 	if len(decoded) > MaxMailbox {

@@ -4,6 +4,7 @@ import (
 	"io"
 	"strconv"
 	"time"
+	"unicode/utf8"
 )
 
 // Encoder writes responses. Its calls chain; the first error of the
@@ -17,7 +18,10 @@ type Encoder struct {
 	UTF8 bool
 }
 
-// NewEncoder returns an Encoder on w.
+// Taken returns what an Encoder without a connection holds.
+func (e *Encoder) Taken() string { return string(e.buf) }
+
+// NewEncoder returns an Encoder on w; with nil it keeps all, to be Taken.
 func NewEncoder(w io.Writer) *Encoder { return &Encoder{w: w} }
 
 // Reset goes on with another connection, as after STARTTLS.
@@ -31,7 +35,7 @@ func (e *Encoder) Buffered() int { return len(e.buf) }
 
 // Flush sends what is held back.
 func (e *Encoder) Flush() error {
-	if len(e.buf) == 0 || e.err != nil {
+	if len(e.buf) == 0 || e.err != nil || e.w == nil {
 		return e.err
 	}
 	_, e.err = e.w.Write(e.buf)
@@ -45,6 +49,13 @@ func (e *Encoder) Flush() error {
 // Release gives back the memory of a connection that is about to wait.
 func (e *Encoder) Release() {
 	if len(e.buf) == 0 && cap(e.buf) > idleBuffer {
+		e.buf = nil
+	}
+}
+
+// Empty gives all of it back, before a long wait.
+func (e *Encoder) Empty() {
+	if len(e.buf) == 0 {
 		e.buf = nil
 	}
 }
@@ -101,14 +112,19 @@ func (e *Encoder) Text(s string) *Encoder {
 // cannot be in an IMAP string and is left out.
 func (e *Encoder) String(s string) *Encoder {
 	quotable := len(s) <= maxQuoted
-	nul := false
+	nul, wide := false, false
 	for i := range len(s) {
 		switch c := s[i]; {
 		case c == 0:
 			nul = true
-		case c == '\r', c == '\n', c >= 0x80 && !e.UTF8:
+		case c == '\r', c == '\n':
 			quotable = false
+		case c >= 0x80:
+			wide = true
 		}
+	}
+	if wide && (!e.UTF8 || !utf8.ValidString(s)) {
+		quotable = false
 	}
 	if nul {
 		b := make([]byte, 0, len(s))
@@ -146,7 +162,7 @@ func (e *Encoder) Mailbox(name string) *Encoder {
 		name = EncodeMailbox(name)
 	}
 	for i := range len(name) {
-		if charClass(name[i])&isAtom == 0 {
+		if name[i] >= 0x80 || charClass(name[i])&isAtom == 0 {
 			return e.String(name)
 		}
 	}

@@ -29,6 +29,17 @@ func NewReader(src io.Reader) *Reader { return &Reader{src: src, buf: make([]byt
 // Buffered is how many bytes have arrived and were not read.
 func (r *Reader) Buffered() int { return r.w - r.r }
 
+// Await reads until something is there.
+func (r *Reader) Await() error {
+	if r.Buffered() > 0 {
+		return nil
+	}
+	return r.fill()
+}
+
+// Peek is what Buffered counts, until the next read.
+func (r *Reader) Peek() []byte { return r.buf[r.r:r.w] }
+
 // Reset goes on with another source, as after STARTTLS, and drops the buffer.
 func (r *Reader) Reset(src io.Reader) { r.src, r.r, r.w = src, 0, 0 }
 

@@ -1,6 +1,7 @@
 package imapwire
 
 import (
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -63,13 +64,63 @@ type SearchKey struct {
 	Seconds time.Duration
 }
 
-// SearchReturn are the result options of ESEARCH (RFC 4731).
+// SearchReturn are the result options of ESEARCH (RFC 4731), SEARCHRES (RFC
+// 5182) and PARTIAL (RFC 9394).
 type SearchReturn struct {
 	Extended bool // RETURN was given: answer with ESEARCH
 	Min      bool
 	Max      bool
 	All      bool
 	Count    bool
+	Save     bool
+	Partial  *PartialRange
+}
+
+// OnlySave tells that the client wants no answer, only "$".
+func (r *SearchReturn) OnlySave() bool {
+	return r.Save && !r.Min && !r.Max && !r.All && !r.Count && r.Partial == nil
+}
+
+// PartialRange is a range of positions in a result (RFC 9394 §3.1): from 1
+// on, or, with Last, counted from its end. First is the lower number.
+type PartialRange struct {
+	First, Final uint32
+	Last         bool
+}
+
+// Cut gives the range as offsets into n results, [from, to).
+func (p *PartialRange) Cut(n int) (from, to int) {
+	first, final := int(min(int64(p.First), int64(n)+1)), int(min(int64(p.Final), int64(n)))
+	if first > n {
+		return 0, 0
+	}
+	if p.Last {
+		return n - final, n - first + 1
+	}
+	return first - 1, final
+}
+
+// Append writes the range as the client may write it.
+func (p *PartialRange) Append(b []byte) []byte {
+	sign := ""
+	if p.Last {
+		sign = "-"
+	}
+	b = strconv.AppendUint(append(b, sign...), uint64(p.First), 10)
+	return strconv.AppendUint(append(append(b, ':'), sign...), uint64(p.Final), 10)
+}
+
+// ExpectPartial reads a range: "1:100" or "-1:-100".
+func (d *Decoder) ExpectPartial(p *PartialRange) bool {
+	p.Last = d.Byte('-')
+	if !d.ExpectNumber(&p.First) || !d.ExpectByte(':') || p.Last != d.Byte('-') || !d.ExpectNumber(&p.Final) ||
+		p.First == 0 || p.Final == 0 {
+		return d.Fail("bad range of results")
+	}
+	if p.First > p.Final {
+		p.First, p.Final = p.Final, p.First
+	}
+	return true
 }
 
 // badCharset is the response code for a charset that is not known.
@@ -80,17 +131,33 @@ type Charset func(charset string, text string) (string, bool)
 
 // ExpectSearch reads the arguments of SEARCH from the first to the last.
 func (d *Decoder) ExpectSearch(ret *SearchReturn, key *SearchKey, charset Charset) bool {
-	if d.Word("RETURN") {
-		if !d.ExpectSP() || !d.searchReturn(ret) || !d.ExpectSP() {
-			return false
-		}
+	if !d.SearchOptions(ret) {
+		return false
 	}
+	name := ""
+	if d.Word("CHARSET") && (!d.ExpectSP() || !d.ExpectAstring(&name) || !d.ExpectSP()) {
+		return false
+	}
+	if name != "" && d.NoCharset {
+		return d.Fail("no CHARSET after ENABLE UTF8=ACCEPT: it is UTF-8")
+	}
+	return d.ExpectSearchKeys(key, name, charset)
+}
+
+// SearchOptions reads RETURN (…) and the space behind it, if it stands there;
+// false is an error.
+func (d *Decoder) SearchOptions(ret *SearchReturn) bool {
+	if !d.Word("RETURN") {
+		return d.err == nil
+	}
+	return d.ExpectSP() && d.searchReturn(ret) && d.ExpectSP()
+}
+
+// ExpectSearchKeys reads search keys to the end of the command; name is the
+// charset of their texts, "" if none was named.
+func (d *Decoder) ExpectSearchKeys(key *SearchKey, name string, charset Charset) bool {
 	decode := func(s string) (string, bool) { return s, utf8.ValidString(s) }
-	if d.Word("CHARSET") {
-		var name string
-		if !d.ExpectSP() || !d.ExpectAstring(&name) || !d.ExpectSP() {
-			return false
-		}
+	if name != "" {
 		if _, ok := charset(name, ""); !ok {
 			return d.badCharset("unknown charset")
 		}
@@ -162,6 +229,14 @@ func (d *Decoder) searchReturn(r *SearchReturn) bool {
 			r.All = true
 		case d.Word("COUNT"):
 			r.Count = true
+		case d.Word("SAVE"):
+			r.Save = true
+		case d.Word("PARTIAL"):
+			if r.Partial != nil {
+				return d.Fail("one PARTIAL at most") // RFC 9394 §3.1
+			}
+			r.Partial = new(PartialRange)
+			return d.ExpectSP() && d.ExpectPartial(r.Partial)
 		default:
 			return d.Fail("unknown RETURN option")
 		}
@@ -169,6 +244,9 @@ func (d *Decoder) searchReturn(r *SearchReturn) bool {
 	})
 	if !any {
 		r.All = true // RFC 4731 §3.1: RETURN () is RETURN (ALL)
+	}
+	if r.All && r.Partial != nil {
+		return d.Fail("PARTIAL and ALL exclude each other") // RFC 9394 §3.1
 	}
 	return ok
 }
@@ -181,7 +259,7 @@ func (d *Decoder) searchKey(k *SearchKey) bool {
 	if ok && b == '(' {
 		return d.searchGroup(k)
 	}
-	if ok && (b == '*' || b >= '0' && b <= '9') {
+	if ok && (b == '*' || b == '$' || b >= '0' && b <= '9') {
 		k.Op = SearchSeq
 		return d.ExpectSeqSet(&k.SeqSet)
 	}

@@ -195,8 +195,12 @@ func (s Set) String() string { return string(s.Append(nil)) }
 const star = 0
 
 // SeqSet is a set as a client writes it: ranges in any order, 0 for "*"
-// (RFC 9051 §9 sequence-set).
+// (RFC 9051 §9 sequence-set). One that is not nil and has no ranges is "$",
+// the result that a SEARCH saved (RFC 5182 §2.1).
 type SeqSet []Run
+
+// Saved tells whether q is "$".
+func (q SeqSet) Saved() bool { return q != nil && len(q) == 0 }
 
 // Resolve gives "*" its meaning, the largest number in use, and puts the
 // ranges in order.
@@ -253,6 +257,11 @@ func (q SeqSet) Max() (n uint32, star bool) {
 // SeqSet reads a sequence set.
 func (d *Decoder) SeqSet(q *SeqSet) bool {
 	b, ok := d.peek()
+	if ok && b == '$' {
+		d.pos++
+		*q = SeqSet{}
+		return true
+	}
 	if !ok || b != '*' && (b < '0' || b > '9') {
 		return false
 	}
@@ -295,3 +304,20 @@ func (d *Decoder) seqNumber(n *uint32) bool {
 
 // AddRun adds the numbers from start to stop; start is not below any start added before.
 func (b *Builder) AddRun(start, stop uint32) { b.set = b.set.push(start, stop) }
+
+// Slice is the part of s from the i-th number to the one before the j-th, counted from 0.
+func (s Set) Slice(i, j int) Set {
+	var out Set
+	for _, r := range s {
+		if j <= 0 {
+			break
+		}
+		n := int(r.Stop-r.Start) + 1
+		if i < n {
+			first := max(i, 0)
+			out = append(out, Run{r.Start + uint32(first), r.Start + uint32(min(j, n)-1)})
+		}
+		i, j = i-n, j-n
+	}
+	return out
+}

@@ -1,14 +1,22 @@
-package imap
+package view
 
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"github.com/eidermail/eider/internal/imap/imapwire"
 )
+
+// decoder reads from a text.
+func decoder(s string) *imapwire.Decoder {
+	d := imapwire.NewDecoder(imapwire.NewReader(strings.NewReader(s + "\r\n")))
+	d.Continue = func() error { return nil }
+	return d
+}
 
 // set reads "1:3,7".
 func set(t testing.TB, s string) imapwire.Set {
@@ -54,16 +62,16 @@ func TestTrackerNumbers(t *testing.T) {
 		{"3,5,9:11,20", "2:4", "5,9:10", true},
 		{"4294967295", "1", "4294967295", true},
 	} {
-		var v tracker
-		v.reset(set(t, c.uids), 0, 0)
-		got, ok := v.bySeq(parseSeq(t, c.seqs))
+		var v Tracker
+		v.Reset(set(t, c.uids), 0, 0)
+		got, ok := v.BySeq(parseSeq(t, c.seqs))
 		if ok != c.ok || got.String() != c.want {
 			t.Errorf("%q in %q: %q %v, want %q %v", c.seqs, c.uids, got, ok, c.want, c.ok)
 		}
 		if !ok {
 			continue
 		}
-		if back := v.seqs(got); back.Len() != got.Len() {
+		if back := v.Seqs(got); back.Len() != got.Len() {
 			t.Errorf("%q in %q: back %q", c.seqs, c.uids, back)
 		}
 	}
@@ -79,9 +87,9 @@ func TestTrackerUIDs(t *testing.T) {
 		{"2:4", "9", ""},
 		{"2:4,8", "3:8", "3:4,8"},
 	} {
-		var v tracker
-		v.reset(set(t, c.uids), 0, 0)
-		if got := v.byUID(parseSeq(t, c.ask)); got.String() != c.want {
+		var v Tracker
+		v.Reset(set(t, c.uids), 0, 0)
+		if got := v.ByUID(parseSeq(t, c.ask)); got.String() != c.want {
 			t.Errorf("%q in %q: %q, want %q", c.ask, c.uids, got, c.want)
 		}
 	}
@@ -132,13 +140,13 @@ func TestTrackerUpdates(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var v tracker
-			v.reset(set(t, "1:3"), 4, 3)
+			var v Tracker
+			v.Reset(set(t, "1:3"), 4, 3)
 			for i, s := range steps {
 				if s.tell[0] != 0 {
-					v.tell(s.tell[0], uint64(s.tell[1]))
+					v.Tell(s.tell[0], uint64(s.tell[1]))
 				}
-				changed, grown, ok := v.apply(&s.u)
+				changed, grown, ok := v.Apply(&s.u)
 				var uids []uint32
 				for _, c := range changed {
 					uids = append(uids, c.UID)
@@ -147,7 +155,7 @@ func TestTrackerUpdates(t *testing.T) {
 					t.Errorf("step %d: changed %v grown %v ok %v", i, uids, grown, ok)
 				}
 				if s.expunge {
-					if got := v.takeExpunged().String(); got != s.seqs {
+					if _, got := v.TakeExpunged(); got.String() != s.seqs {
 						t.Errorf("step %d: expunged %q, want %q", i, got, s.seqs)
 					}
 				}
@@ -163,10 +171,10 @@ func TestTrackerUpdates(t *testing.T) {
 func TestTrackerModel(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		var v tracker
+		var v Tracker
 		var list, pending []uint32
 		next, modseq := uint32(1), uint64(1)
-		v.reset(nil, next, next)
+		v.Reset(nil, next, next)
 		t.Repeat(map[string]func(*rapid.T){
 			"add": func(t *rapid.T) {
 				var u Update
@@ -177,7 +185,7 @@ func TestTrackerModel(t *testing.T) {
 					list = append(list, next)
 					next++
 				}
-				if _, grown, ok := v.apply(&u); !grown || !ok {
+				if _, grown, ok := v.Apply(&u); !grown || !ok {
 					t.Fatal(grown, ok)
 				}
 			},
@@ -187,10 +195,11 @@ func TestTrackerModel(t *testing.T) {
 				}
 				n := rapid.SampledFrom(list).Draw(t, "uid")
 				pending = append(pending, n)
-				v.apply(&Update{Vanished: imapwire.SetOf(n)})
+				v.Apply(&Update{Vanished: imapwire.SetOf(n)})
 			},
 			"expunge": func(t *rapid.T) {
-				seqs := v.takeExpunged().Numbers()
+				_, gone := v.TakeExpunged()
+				seqs := gone.Numbers()
 				for i := len(seqs) - 1; i >= 0; i-- {
 					n := seqs[i] - 1
 					if !slices.Contains(pending, list[n]) {
@@ -206,9 +215,9 @@ func TestTrackerModel(t *testing.T) {
 				}
 				for i, uid := range list {
 					n := uint32(i + 1)
-					back, ok := v.bySeq(imapwire.SeqSet{{Start: n, Stop: n}})
-					if v.seq(uid) != n || !ok || back.Len() != 1 || back.Min() != uid {
-						t.Fatalf("%d is %d, %d is %v", uid, v.seq(uid), n, back)
+					back, ok := v.BySeq(imapwire.SeqSet{{Start: n, Stop: n}})
+					if v.Seq(uid) != n || !ok || back.Len() != 1 || back.Min() != uid {
+						t.Fatalf("%d is %d, %d is %v", uid, v.Seq(uid), n, back)
 					}
 				}
 			},

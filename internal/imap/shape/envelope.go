@@ -1,13 +1,13 @@
-package imap
+package shape
 
 import (
 	"github.com/eidermail/eider/internal/imap/imapwire"
 	"github.com/eidermail/eider/internal/message"
 )
 
-// writeEnvelope writes ENVELOPE (RFC 9051 §7.5.2). Strings are as they stand in
+// Envelope writes ENVELOPE (RFC 9051 §7.5.2). Strings are as they stand in
 // the header: clients decode them.
-func writeEnvelope(e *imapwire.Encoder, v *message.Envelope) {
+func Envelope(e *imapwire.Encoder, v *message.Envelope) {
 	e.Byte('(').NString(v.Date).SP().NString(v.Subject)
 	sender, replyTo := v.Sender, v.ReplyTo
 	if len(sender) == 0 {

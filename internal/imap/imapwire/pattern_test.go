@@ -1,4 +1,4 @@
-package imap
+package imapwire
 
 import "testing"
 
@@ -14,7 +14,7 @@ func TestMatchPattern(t *testing.T) {
 		{"inboxes", "INBOXes", false}, {"A", "a", false}, {"", "a", false}, {"a%b", "a/b", false},
 		{"a*b*c", "axxbxxc", true}, {"a*b*c", "axxbxx", false}, {"é*", "éa", true}, {"**%", "a/b", true},
 	} {
-		if got := matchPattern(c.pattern, c.name); got != c.want {
+		if got := MatchPattern(c.pattern, c.name); got != c.want {
 			t.Errorf("%q matches %q: %v", c.pattern, c.name, got)
 		}
 	}

@@ -1,4 +1,6 @@
-package imap
+// Package shape writes what FETCH tells of a message's form: ENVELOPE, BODY and
+// BODYSTRUCTURE (RFC 9051 §7.5.2).
+package shape
 
 import (
 	"strings"
@@ -7,9 +9,9 @@ import (
 	"github.com/eidermail/eider/internal/message"
 )
 
-// writeStructure writes BODY or, with ext, BODYSTRUCTURE (RFC 9051 §7.5.2).
+// Structure writes BODY or, with ext, BODYSTRUCTURE (RFC 9051 §7.5.2).
 // The tree's depth is limited by message.MaxDepth.
-func writeStructure(e *imapwire.Encoder, p *message.Part, ext bool) {
+func Structure(e *imapwire.Encoder, p *message.Part, ext bool) {
 	e.Byte('(')
 	typ, sub := p.WireType()
 	if typ == "multipart" {
@@ -25,9 +27,9 @@ func writeStructure(e *imapwire.Encoder, p *message.Part, ext bool) {
 	switch {
 	case p.Message != nil && sub == "rfc822":
 		e.SP()
-		writeEnvelope(e, &p.Message.Envelope)
+		Envelope(e, &p.Message.Envelope)
 		e.SP()
-		writeStructure(e, p.Message.Root, ext)
+		Structure(e, p.Message.Root, ext)
 		e.SP().Number64(uint64(p.Lines))
 	case typ == "text":
 		e.SP().Number64(uint64(p.Lines))
@@ -49,7 +51,7 @@ func writeEncoding(e *imapwire.Encoder, p *message.Part) {
 
 func writeMultipart(e *imapwire.Encoder, p *message.Part, ext bool) {
 	for _, child := range p.Parts {
-		writeStructure(e, child, ext)
+		Structure(e, child, ext)
 	}
 	e.SP().String(p.Subtype)
 	if ext {
