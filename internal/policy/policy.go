@@ -17,12 +17,10 @@ import (
 	"time"
 
 	"github.com/eidermail/eider/internal/addr"
+	"github.com/eidermail/eider/internal/bus"
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/mailstore"
 )
-
-// Limit: recipients of one transaction; more get 452 4.5.3 (RFC 5321 §4.5.3.1.10).
-const MaxRecipients = 10_000
 
 // Limit: accounts that one transaction can deliver to; more get 452 4.5.3.
 const MaxAccounts = 100
@@ -50,7 +48,13 @@ type Options struct {
 	MessageLimit int64
 	// Retention is how long mail is kept, for people to read; 0: for ever.
 	Retention time.Duration
-	Now       func() time.Time // time.Now if nil
+	// Strangers are the limits on what strangers may use up.
+	Strangers Strangers
+	// Limiter counts; nil: no rate limits anything.
+	Limiter bus.Limiter
+	// Creation is what the operator has decided; nil: everyone may make accounts.
+	Creation Creation
+	Now      func() time.Time // time.Now if nil
 }
 
 // Policy answers questions. All methods may be called at once.
@@ -62,6 +66,10 @@ type Policy struct {
 	mu     sync.Mutex // held while the store is asked: one asker at a time
 	asked  time.Time
 	health kv.Health // zero before the first answer: room enough
+
+	countMu  sync.Mutex // held while accounts are counted: one counter at a time
+	counted  time.Time
+	accounts int64
 }
 
 // New returns a Policy.
@@ -194,7 +202,8 @@ func (p *Policy) Route(accts []mailstore.AcctID) []mailstore.AcctID {
 	return out
 }
 
-// Space refuses with Kind NoSpace when the store is below its reserve. Reads,
+// Space refuses with Kind NoSpace when the store is below its reserve, or takes
+// all the space it may take. Reads,
 // deletes and expiry go on without asking. Where the store cannot be asked its
 // last answer stands: the commit will tell.
 func (p *Policy) Space(ctx context.Context) error {
@@ -208,12 +217,9 @@ func (p *Policy) Space(ctx context.Context) error {
 			p.asked, p.health = now, h
 		}
 	}
-	if h := p.health; h.FreeBytes >= 0 && h.FreeBytes < h.ReserveBytes {
+	h, most := p.health, p.o.Strangers.StoreBytes
+	if h.FreeBytes >= 0 && h.FreeBytes < h.ReserveBytes || most > 0 && h.UsedBytes >= most {
 		return &mailstore.Error{Op: "space", Kind: mailstore.NoSpace}
 	}
 	return nil
 }
-
-// Create says whether a peer may have an account made: nil, or an error of
-// Kind NoSpace, Limit or Permission. All rates and caps of creation belong here.
-func (p *Policy) Create(ctx context.Context, _ netip.Addr, _ bool) error { return p.Space(ctx) }

@@ -109,7 +109,7 @@ func TestSpace(t *testing.T) {
 		if (err == nil) != want || err != nil && mailstore.KindOf(err) != mailstore.NoSpace {
 			t.Errorf("Space: %v", err)
 		}
-		if (p.Create(t.Context(), netip.Addr{}, false) == nil) != want {
+		if (p.Create(t.Context(), policy.Ask{Operator: true}) == nil) != want {
 			t.Error("Create does not ask for space")
 		}
 	}

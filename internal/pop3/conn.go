@@ -42,6 +42,7 @@ type conn struct {
 
 	user      string // of USER, until PASS
 	in        bool   // logged in: TRANSACTION state
+	asked     bool   // for the capabilities
 	sizes     []int64
 	gone      map[int]bool // marked by DELE
 	taken     map[int]bool // sent by RETR
@@ -50,6 +51,7 @@ type conn struct {
 	commands  int
 	bad       int
 	authFails int
+	secured   int // how many commands came before TLS
 	closing   bool
 	fault     bool // closing, and the client may still be sending
 
@@ -114,8 +116,20 @@ func (c *conn) end() {
 		t.Close() // says so to the client
 	}
 	if c.s.o.Done != nil {
+		c.left()
 		c.record.Client, c.record.End = c.client, time.Now()
 		c.s.o.Done(c.record)
+	}
+}
+
+// left tells what it means that a client went without having tried to log in.
+func (c *conn) left() {
+	switch {
+	case len(c.record.Causes) > 0 || c.in || c.record.Login != "" || c.user != "":
+	case c.client.TLS != nil && c.commands == c.secured:
+		c.cause(CauseCertRefused)
+	case c.asked:
+		c.cause(CauseLeft)
 	}
 }
 
@@ -273,13 +287,14 @@ func (c *conn) handshake() bool {
 	c.reader.SetDeadline(time.Time{})
 	c.mu.Unlock()
 	if err := t.HandshakeContext(ctx); err != nil {
-		c.cause(CauseHandshake)
+		c.cause(Cause(netx.TLSFaultOf(t, err)))
 		c.s.o.Log.Debug("TLS handshake failed", "err", err)
 		c.closing = true
 		return false
 	}
 	state := t.ConnectionState()
 	c.client.TLS = &state
+	c.secured = c.commands
 	c.use(t)
 	return true
 }

@@ -106,6 +106,7 @@ func (c *conn) transaction(verb, arg string) bool {
 
 // RFC 2449 §5.
 func (c *conn) capa() {
+	c.asked = true
 	c.ok("Capabilities")
 	lines := []string{"TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING"}
 	if m := c.session.Mechanisms(); len(m) > 0 && !c.in {

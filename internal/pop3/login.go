@@ -141,6 +141,7 @@ func saslText(err error) string {
 }
 
 func (c *conn) login(mechanism string, cred sasl.Credentials) {
+	c.record.Login = cred.User[:min(len(cred.User), maxLogin)]
 	if err := c.session.Login(c.work(), mechanism, cred); err != nil {
 		c.cause(CauseAuthFailed)
 		c.fail(err)

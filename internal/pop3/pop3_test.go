@@ -199,7 +199,7 @@ func TestScripts(t *testing.T) {
 			{"", "+OK…"}, {"AUTH\r\n", "+OK…|PLAIN|LOGIN|."}, {"AUTH X\r\n", "-ERR Unknown authentication mechanism"},
 			{"AUTH PLAIN !\r\n", "-ERR Cannot decode…"}, {"AUTH PLAIN\r\n", "+ "}, {"*\r\n", "-ERR Authentication cancelled"},
 			{"AUTH LOGIN\r\n", "+ VXNlcm5hbWU6"}, {"dQ==\r\n", "+ UGFzc3dvcmQ6"}, {"eA==\r\n", "-ERR [AUTH]…"},
-			{"AUTH PLAIN\r\n", "+ "}, {strings.Repeat("A", 13000) + "\r\n", "-ERR Line too long"},
+			{"AUTH PLAIN\r\n", "+ "}, {strings.Repeat("A", pop3.MaxAuthLine-1) + "\r\n", "-ERR Line too long"},
 			{"auth plain AHUAcCB3\r\n", "+OK Logged in"}, {"STAT\r\n", "+OK 3 46"},
 		}},
 		"capa": {script: [][2]string{
@@ -214,7 +214,8 @@ func TestScripts(t *testing.T) {
 		}},
 		"garbage": {script: [][2]string{
 			{"", "+OK…"}, {"\x00\x01\r\n", "-ERR…"}, {"\xff\xff\r\n", "-ERR…"}, {"\r\n", "-ERR…"}, {"WHAT\r\n", "-ERR Unknown command"},
-			{strings.Repeat("x", 5000) + "\r\n", "-ERR Line too long"}, {"NOOP\n", "-ERR Log in first"},
+			{strings.Repeat("x", pop3.MaxLine-2) + "\r\n", "-ERR Unknown command"},
+			{strings.Repeat("x", pop3.MaxLine-1) + "\r\n", "-ERR Line too long"}, {"NOOP\n", "-ERR Log in first"},
 		}},
 		"http":       {script: [][2]string{{"", "+OK…"}, {"GET / HTTP/1.1\r\n", "-ERR This is a POP3 port…|EOF"}}},
 		"http later": {script: [][2]string{{"", "+OK…"}, {"CAPA x\r\n", "+OK…|TOP|UIDL|RESP-CODES|AUTH-RESP-CODE|PIPELINING|USER|SASL PLAIN LOGIN|IMPLEMENTATION Eider|."}, {"Host: x\r\n", "-ERR This is a POP3 port…|EOF"}}},

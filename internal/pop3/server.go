@@ -66,16 +66,21 @@ type Cause string
 
 // The causes.
 const (
-	CauseHTTP        Cause = "http"          // spoke HTTP
-	CauseTLSOnPlain  Cause = "tls-on-plain"  // began with a TLS handshake on a plain port
-	CauseNoSTLS      Cause = "no-starttls"   // asked for STLS, which is off here
-	CauseHandshake   Cause = "tls-handshake" // the TLS handshake failed: often a certificate refused
-	CauseInjection   Cause = "injection"     // sent commands behind STLS
-	CauseAuthClear   Cause = "auth-in-clear" // a login without TLS where that is not allowed
-	CauseAuthFailed  Cause = "auth-failed"   // a login was refused
-	CauseBadCommands Cause = "bad-commands"  // too many wrong commands
-	CauseTimeout     Cause = "timeout"       // the client was too slow
+	CauseHTTP        Cause = "http"                // spoke HTTP
+	CauseTLSOnPlain  Cause = "tls-on-plain"        // began with a TLS handshake on a plain port
+	CauseNoSTLS      Cause = "no-starttls"         // asked for STLS, which is off here
+	CauseHandshake   Cause = "tls-handshake"       // the TLS handshake failed; see also the faults of package netx
+	CauseCertRefused Cause = "certificate-refused" // left after the handshake without a word
+	CauseInjection   Cause = "injection"           // sent commands behind STLS
+	CauseAuthClear   Cause = "auth-in-clear"       // a login without TLS where that is not allowed
+	CauseAuthFailed  Cause = "auth-failed"         // a login was refused
+	CauseBadCommands Cause = "bad-commands"        // too many wrong commands
+	CauseLeft        Cause = "left"                // asked for the capabilities, and did not log in
+	CauseTimeout     Cause = "timeout"             // the client was too slow
 )
+
+// Limit: bytes kept of a login that was tried by POP3.
+const maxLogin = 255
 
 // Limit: causes kept of one POP3 connection.
 const maxCauses = 16
@@ -86,6 +91,7 @@ type Record struct {
 	Start, End time.Time
 	Retrieved  int
 	Deleted    int
+	Login      string // the last one that was tried
 	Causes     []Cause
 }
 
@@ -118,5 +124,5 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 
 // ServeConn serves one connection and returns when it is over. The caller closes nc.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
-	s.serve(ctx, nc, Client{Addr: netx.ClientAddr(nc)})
+	s.serve(ctx, nc, Client{Addr: netx.ClientAddr(nc), Proxied: netx.ViaProxy(nc)})
 }

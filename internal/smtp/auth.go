@@ -13,6 +13,7 @@ import (
 func (c *conn) auth(arg string) {
 	name, initial, hasInitial := strings.Cut(arg, " ")
 	name = strings.ToUpper(name)
+	c.tried = true
 	switch {
 	case c.s.o.Mode != Submission:
 		c.wrong(replyNotHere)
@@ -42,6 +43,7 @@ func (c *conn) auth(arg string) {
 	}
 	server, ok := sasl.New(name)
 	if !ok || !slices.Contains(offered, name) {
+		c.about(CauseMechanism, replyNoMechanism, name)
 		c.wrong(replyNoMechanism)
 		return
 	}
@@ -50,8 +52,11 @@ func (c *conn) auth(arg string) {
 		return
 	}
 	if err := c.session.Auth(netx.Work(c.ctx), name, cred); err != nil {
-		c.authFailed(replyOf(err))
+		c.authFailed(replyOf(err), cred.User)
 		return
+	}
+	if c.client.Nobody {
+		c.about(CauseNoAccount, replyAuthOK, cred.User)
 	}
 	c.client.User = cred.User
 	c.reply(replyAuthOK)
@@ -106,9 +111,9 @@ func saslReply(err error) Reply {
 	return replyBadBase64
 }
 
-func (c *conn) authFailed(r Reply) {
+func (c *conn) authFailed(r Reply, user string) {
+	c.about(CauseAuthFailed, r, user)
 	if r.Temporary() { // trouble of ours is no wrong guess of theirs
-		c.event(CauseAuthFailed, r, 0)
 		c.reply(r)
 		return
 	}
@@ -117,6 +122,5 @@ func (c *conn) authFailed(r Reply) {
 		c.fatal(CauseAuthFailed, replyTooManyLogins)
 		return
 	}
-	c.event(CauseAuthFailed, r, 0)
 	c.reply(r)
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/eidermail/eider/internal/netx"
 )
 
 // flushAt is how many bytes of replies are gathered at most.
@@ -42,6 +44,8 @@ type conn struct {
 	commands  int
 	bad       int
 	authFails int
+	secured   int    // how many commands came before TLS
+	tried     bool   // AUTH, MAIL or STARTTLS was said
 	pending   []byte // a command that came where BDAT was awaited
 	closing   bool   // after the replies that are due
 	fault     bool   // closing, and the client may still be sending
@@ -96,6 +100,7 @@ func (c *conn) end() {
 		t.Close() // says so to the client
 	}
 	if c.s.o.Done != nil {
+		c.left()
 		c.record.Client, c.record.End = c.client, time.Now()
 		c.s.o.Done(c.record)
 	}
@@ -255,6 +260,8 @@ func (c *conn) broken(err error) {
 		return
 	case errors.Is(err, errDraining):
 		c.reply(replyStopping)
+	case netx.TLSAlert(err) && c.commands == c.secured:
+		c.event(CauseCertRefused, Reply{}, 0)
 	case errors.Is(err, errTLSHello):
 		c.event(CauseTLSOnPlain, Reply{}, 0)
 	case errors.Is(err, os.ErrDeadlineExceeded):

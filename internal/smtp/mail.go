@@ -11,6 +11,7 @@ import (
 
 // RFC 5321 §4.1.1.2, with the parameters of RFC 1870, 4954 §5, 6152 and 6531.
 func (c *conn) mailFrom(arg string) {
+	c.tried = true
 	switch {
 	case !c.greeted:
 		c.wrong(replyHelloFirst)
@@ -21,6 +22,7 @@ func (c *conn) mailFrom(arg string) {
 	}
 	from, params, err := path(arg, "FROM:")
 	if err != nil {
+		c.about(CauseBadAddress, replyBadSender, arg)
 		c.wrong(replyBadSender)
 		return
 	}
@@ -99,6 +101,7 @@ func (c *conn) rcptTo(arg string) {
 	}
 	to, params, err := path(arg, "TO:")
 	if err != nil || to.IsZero() {
+		c.about(CauseBadAddress, replyBadRcpt, arg)
 		c.wrong(replyBadRcpt)
 		return
 	}
@@ -113,7 +116,7 @@ func (c *conn) rcptTo(arg string) {
 	}
 	if err := c.session.Rcpt(netx.Work(c.ctx), to); err != nil {
 		r := replyOf(err)
-		c.event(CauseRcptRefused, r, 0)
+		c.about(CauseRcptRefused, r, to.String())
 		c.reply(r)
 		return
 	}

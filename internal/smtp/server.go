@@ -118,7 +118,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 
 // ServeConn serves one connection and returns when it is over. The caller closes nc.
 func (s *Server) ServeConn(ctx context.Context, nc net.Conn) {
-	s.serve(ctx, nc, Client{Addr: netx.ClientAddr(nc), Mode: s.o.Mode})
+	s.serve(ctx, nc, Client{Addr: netx.ClientAddr(nc), Proxied: netx.ViaProxy(nc), Mode: s.o.Mode})
 }
 
 // enhanced tells whether replies carry the codes of RFC 2034. The exact reply

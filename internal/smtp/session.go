@@ -34,7 +34,9 @@ type Client struct {
 	Helo  string // what EHLO, HELO or LHLO named
 	ESMTP bool   // it was not HELO
 	User  string // the login, once AUTH succeeded
-	UTF8  bool   // the transaction asked for SMTPUTF8
+	// Nobody is set by the Session: it took a login that names no account.
+	Nobody bool
+	UTF8   bool // the transaction asked for SMTPUTF8
 }
 
 // Protocol is the name of RFC 3848 and RFC 6531 §4.3 for the transaction: "ESMTPSA".

@@ -305,8 +305,8 @@ func TestScripts(t *testing.T) {
 			{"NOOP " + long + "\r\n", "500 Line too long"},
 			{hello, "250-"},
 			{"NOOP " + long + long + long + long + "\r\n", "500 "},
-			{"NOOP " + strings.Repeat("x", 2041) + "\r\n", "250 "},
-			{"NOOP " + strings.Repeat("x", 2042) + "\r\n", "500 "},
+			{"NOOP " + strings.Repeat("x", smtp.MaxLine-7) + "\r\n", "250 "},
+			{"NOOP " + strings.Repeat("x", smtp.MaxLine-6) + "\r\n", "500 "},
 			{"NOOP\r\n", "250 "},
 		}},
 		"auth": {clear: true, script: [][2]string{
@@ -320,8 +320,8 @@ func TestScripts(t *testing.T) {
 			{"AUTH PLAIN\r\n", "334 "}, {"*\r\n", "501 "},
 			{"AUTH PLAIN\r\n", "334 "}, {"AHUAcA\r\n", "501 "},
 			{"AUTH LOGIN\r\n", "334 VXNlcm5hbWU6"}, {"dQ==\r\n", "334 UGFzc3dvcmQ6"}, {"d3Jvbmc=\r\n", "535 "},
-			{"AUTH PLAIN " + strings.Repeat("A", 12000) + "\r\n", "501 "},
-			{"AUTH PLAIN " + strings.Repeat("A", 13000) + "\r\n", "500 "},
+			{"AUTH PLAIN " + strings.Repeat("A", smtp.MaxAuthLine-13) + "\r\n", "501 "},
+			{"AUTH PLAIN " + strings.Repeat("A", smtp.MaxAuthLine-12) + "\r\n", "500 "},
 			{"AUTH LOGIN\r\n", "334 "}, {strings.Repeat("A", 13000) + "\r\n", "500 "},
 			{"AUTH PLAIN AHUAYXdheQ==\r\n", "454 Try"},
 			{"AUTH PLAIN AHUAYnJva2Vu\r\n", "451 Trouble"},
@@ -582,6 +582,7 @@ func TestData_SessionRefusesEarly(t *testing.T) {
 }
 
 // A message far over the limit is not read to its end.
+// A message DiscardFactor times as large as it may be is not read to its end.
 func TestData_FarTooLarge(t *testing.T) {
 	t.Parallel()
 	b := &backend{}
@@ -690,7 +691,11 @@ func TestTimeouts_Write(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &backend{}
 		c := pipe(t, b.options())
+		start := time.Now()
 		<-c.done // nobody reads the greeting
+		if d := time.Since(start); d < smtp.WriteTimeout || d > 2*smtp.WriteTimeout+smtp.LingerTime {
+			t.Errorf("after %v", d)
+		}
 	})
 }
 

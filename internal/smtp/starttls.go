@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"time"
+
+	"github.com/eidermail/eider/internal/netx"
 )
 
 func (c *conn) startTLSOffered() bool {
@@ -14,6 +16,7 @@ func (c *conn) startTLSOffered() bool {
 // after the handshake: a man in the middle could have put it there, so such a
 // connection ends (the attack of CVE-2011-0411).
 func (c *conn) startTLS(arg string) {
+	c.tried = true
 	switch {
 	case c.client.TLS != nil:
 		c.wrong(replyTLSDone)
@@ -50,12 +53,13 @@ func (c *conn) handshake() bool {
 	c.reader.SetDeadline(time.Time{})
 	c.mu.Unlock()
 	if err := t.HandshakeContext(ctx); err != nil {
-		c.event(CauseHandshake, Reply{}, 0)
+		c.event(Cause(netx.TLSFaultOf(t, err)), Reply{}, 0)
 		c.s.o.Log.Debug("TLS handshake failed", "err", err)
 		c.closing = true
 		return false
 	}
 	state := t.ConnectionState()
 	c.nc, c.client.TLS = t, &state
+	c.secured, c.tried = c.commands, false
 	return true
 }

@@ -33,7 +33,9 @@ func (s *Site) account(c *call) error {
 	v := ui.Account{Shell: s.shell(c, "Account", "account"), Address: a.Address, Name: a.Name, Password: password,
 		Fresh: fresh && password != "", Services: services(own(e)), Snippets: snippets(e, a.Address, shown),
 		EnvFile: envFile(e, a.Address, shown), Messages: a.Messages, Used: a.Bytes, Quota: a.Limits.Bytes,
-		Keep: a.Limits.Retention, Expires: a.ExpiresAt, CatchAll: a.CatchAll}
+		Keep: a.Limits.Retention, Expires: a.ExpiresAt, CatchAll: a.CatchAll,
+		LinksOff: a.LinksOff}
+	v.Connections, v.Others = s.ownConnections(a.Address), s.o.Stories != nil && s.trusted(c)
 	if len(s.o.CA) > 0 {
 		v.CAPath = "/ca.crt"
 	}
@@ -150,8 +152,20 @@ func (s *Site) newPassword(c *call) error {
 	return nil
 }
 
+// endLinks ends the links there are, or switches all links off or on.
 func (s *Site) endLinks(c *call) error {
-	if err := s.o.Store.EndLinks(c.ctx, c.id.Acct); err != nil {
+	var err error
+	switch c.r.PostFormValue("do") {
+	case "", "end":
+		err = s.o.Store.EndLinks(c.ctx, c.id.Acct)
+	case "off":
+		err = s.o.Store.SetLinks(c.ctx, c.id.Acct, false)
+	case "on":
+		err = s.o.Store.SetLinks(c.ctx, c.id.Acct, true)
+	default:
+		return errForm
+	}
+	if err != nil {
 		return err
 	}
 	http.Redirect(c.w, c.r, "/account?done=links", http.StatusSeeOther)

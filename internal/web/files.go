@@ -53,9 +53,16 @@ func (s *Site) raw(c *call, head func(http.Header, *mail)) error {
 		return err
 	}
 	defer content.Close()
+	if err := s.charge(c, m, content.Size()); err != nil {
+		return err
+	}
+	given, err := sent(m, content)
+	if err != nil {
+		return err
+	}
 	head(c.w.Header(), m)
-	c.w.Header().Set("Content-Length", strconv.FormatInt(content.Size(), 10))
-	return s.pour(c, io.NewSectionReader(content, 0, content.Size()))
+	c.w.Header().Set("Content-Length", strconv.FormatInt(given.Size(), 10))
+	return s.pour(c, io.NewSectionReader(given, 0, given.Size()))
 }
 
 // content opens a message for a download, which may take longer than a page may.
@@ -142,6 +149,9 @@ func partAt(m *mail, number string) *message.Part {
 // download sends a part's decoded bytes as a file without a type: what a
 // sender calls it is for people to read only.
 func (s *Site) download(c *call, m *mail, p *message.Part, name string) error {
+	if err := s.charge(c, m, p.Body.Len()); err != nil {
+		return err
+	}
 	content, err := s.content(c, m)
 	if err != nil {
 		c.w.Header().Del("Content-Length")

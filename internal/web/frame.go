@@ -28,6 +28,9 @@ func (s *Site) frameToken(m *mail, images bool) string {
 	if images {
 		opts = "i"
 	}
+	if !m.public {
+		opts += "o" // for its owner: also where links are off
+	}
 	return m.link + "~" + opts + "~" + s.o.Auth.Sign("frame", m.link+"~"+opts, s.o.Now().Add(frameLife))
 }
 
@@ -41,8 +44,8 @@ func (s *Site) openFrame(c *call) (m *mail, images bool, err error) {
 		return nil, false, &refusal{code: http.StatusGone, title: "Preview expired",
 			text: "Reload the page to see the message again."}
 	}
-	m, err = s.openLink(c, link)
-	return m, opts == "i", err
+	m, err = s.openLink(c, link, strings.HasSuffix(opts, "o"))
+	return m, strings.HasPrefix(opts, "i"), err
 }
 
 func splitToken(t string) (link, opts, mac string) {
@@ -75,6 +78,9 @@ func (s *Site) frame(c *call) error {
 	}
 	defer content.Close()
 	_, html := bodies(&m.info.Index)
+	if err := s.charge(c, m, shown(m)); err != nil {
+		return err
+	}
 	page, _, err := body(content, html, MaxHTML)
 	if err != nil {
 		return err
@@ -102,6 +108,9 @@ func (s *Site) inlineImage(c *call) error {
 	p := partAt(m, c.r.PathValue("part"))
 	if p == nil || len(p.Parts) > 0 {
 		return errNoFile
+	}
+	if err := s.charge(c, m, p.Body.Len()); err != nil {
+		return err
 	}
 	content, err := s.content(c, m)
 	if err != nil {

@@ -38,14 +38,15 @@ func (s *Site) home(c *call) error {
 	e := s.endpoints(c)
 	v := ui.Home{Shell: s.shell(c, "Catch every mail your application sends", ""), Base: e.Web, SMTP: e.SMTP.Addr(),
 		Dev: s.trusted(c), Keep: s.o.Policy.Retention(), Quota: s.o.Limits.Bytes, MaxSize: s.o.Policy.MessageLimit(),
-		CanCreate: s.o.Provision != nil}
+		CanCreate: s.o.Provision != nil && s.o.Policy.CreateMode() == "open"}
 	v.CatchAll = v.Dev && s.o.Policy.CatchAll() != 0
 	s.show(c, http.StatusOK, v)
 	return nil
 }
 
 func (s *Site) createPage(c *call) error {
-	s.show(c, http.StatusOK, ui.Create{Shell: s.shell(c, "Create an account", ""), Keep: s.o.Policy.Retention()})
+	s.show(c, http.StatusOK, ui.Create{Shell: s.shell(c, "Create an account", ""), Keep: s.o.Policy.Retention(),
+		Mode: s.o.Policy.CreateMode()})
 	return nil
 }
 
@@ -55,7 +56,7 @@ func (s *Site) create(c *call) error {
 		return errNoPage
 	}
 	made, err := s.o.Provision.Create(c.ctx, provision.Request{Requestor: "web", Friendly: true, Host: c.r.Host,
-		TLS: c.r.TLS != nil, Peer: c.peer, ViaProxy: c.proxy})
+		TLS: c.r.TLS != nil, Peer: c.peer, ViaProxy: c.proxy, Token: strings.TrimSpace(c.r.PostFormValue("token"))})
 	if err != nil {
 		return err
 	}
@@ -119,6 +120,7 @@ func (s *Site) status(c *call) error {
 	if s.o.Policy.Public() {
 		v.Mode = "public: a login is needed"
 	}
+	v.Connections = s.everyConnection(c)
 	add := func(name, good, bad string, ok bool) {
 		if !ok {
 			v.OK, good = false, bad

@@ -10,6 +10,7 @@ import (
 
 	"github.com/eidermail/eider/internal/mailstore"
 	"github.com/eidermail/eider/internal/message"
+	"github.com/eidermail/eider/internal/message/codes"
 	"github.com/eidermail/eider/internal/web/ui"
 )
 
@@ -225,7 +226,7 @@ func row(e *mailstore.Entry, i *mailstore.Info, context string, now time.Time) u
 		}
 	}
 	if digits(r.Subject)+digits(r.Snippet) >= 3 { // looking closer costs ten times as much as all the rest of a row
-		r.Codes = message.Codes(r.Subject, r.Snippet)
+		r.Codes = codes.Find(r.Subject, r.Snippet)
 	}
 	if !e.ExpireAt.IsZero() && e.ExpireAt.Sub(now) < soon {
 		r.Expires = e.ExpireAt

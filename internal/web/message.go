@@ -21,6 +21,7 @@ type mail struct {
 	id     mailstore.MsgID
 	link   string // its permalink
 	public bool   // asked for by its permalink
+	owner  bool   // though by its permalink, for a page of its owner
 	base   string // where its pages lie
 	info   mailstore.Info
 	box    mailstore.Mailbox
@@ -31,7 +32,7 @@ type mail struct {
 // permalink of anybody's.
 func (s *Site) open(c *call) (*mail, error) {
 	if link := c.r.PathValue("msgid"); link != "" {
-		return s.openLink(c, link)
+		return s.openLink(c, link, false)
 	}
 	if c.id == nil {
 		return nil, errLogin
@@ -47,7 +48,7 @@ func (s *Site) open(c *call) (*mail, error) {
 
 // openLink opens a permalink. A forged one costs no store read; ended, expired
 // and deleted ones get the same answer as forged ones.
-func (s *Site) openLink(c *call, link string) (*mail, error) {
+func (s *Site) openLink(c *call, link string, owner bool) (*mail, error) {
 	l, ok := s.o.Auth.ParsePermalink(link)
 	if !ok {
 		return nil, errNoMessage
@@ -56,10 +57,11 @@ func (s *Site) openLink(c *call, link string) (*mail, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.LinkEpoch != l.Epoch || a.Disabled {
+	if a.LinkEpoch != l.Epoch || a.Disabled || a.LinksOff && !owner {
 		return nil, errNoMessage
 	}
-	m := &mail{acct: l.Acct, id: l.Msg, link: link, public: true, base: "/message/" + link}
+	m := &mail{acct: l.Acct, id: l.Msg, link: link, public: true, owner: owner,
+		base: "/message/" + link}
 	return m, s.load(c, m)
 }
 
@@ -87,6 +89,9 @@ func (s *Site) permalink(c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := s.charge(c, m, shown(m)); err != nil {
+		return err
+	}
 	r, err := s.reader(c, m, "")
 	if err != nil {
 		return err
@@ -95,7 +100,7 @@ func (s *Site) permalink(c *call) error {
 		s.show(c, http.StatusOK, ui.Mailbox{ReaderOnly: true, Reader: &r})
 		return nil
 	}
-	s.show(c, http.StatusOK, ui.Page{Shell: s.shell(c, pageTitle(r.Subject), ""), Reader: r})
+	s.show(c, http.StatusOK, ui.Page{Shell: s.shell(c, pageTitle(r.Subject), ""), Reader: r, Report: s.report(m)})
 	return nil
 }
 

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/eidermail/eider/internal/auth"
 	"github.com/eidermail/eider/internal/mailstore"
+	"github.com/eidermail/eider/internal/policy"
 	"github.com/eidermail/eider/internal/web/ui"
 )
 
@@ -65,9 +68,16 @@ func refusalOf(err error) refusal {
 	var r *refusal
 	var tooBig *http.MaxBytesError
 	var kind *mailstore.Error
+	var no *policy.Refusal
 	switch {
 	case errors.As(err, &r):
 		return *r
+	case errors.As(err, &no):
+		e := answers[no.Kind]
+		if e.text, e.retry = no.Reason, ""; no.Retry > 0 {
+			e.retry = strconv.FormatInt(int64((no.Retry+time.Second-1)/time.Second), 10)
+		}
+		return e
 	case errors.As(err, &tooBig):
 		return answers[mailstore.TooLarge]
 	case errors.As(err, &kind):

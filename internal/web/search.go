@@ -6,6 +6,7 @@ import (
 
 	"github.com/eidermail/eider/internal/mailstore"
 	"github.com/eidermail/eider/internal/message"
+	"github.com/eidermail/eider/internal/message/codes"
 )
 
 // Limit: messages that one search looks at; it then offers to go on.
@@ -115,7 +116,7 @@ func (t term) byInfo(i *mailstore.Info) bool {
 		return subject()
 	case "has":
 		if t.text == "code" {
-			return len(message.Codes(message.DecodeHeader(env.Subject), i.Index.Preview)) > 0
+			return len(codes.Find(message.DecodeHeader(env.Subject), i.Index.Preview)) > 0
 		}
 		return len(i.Index.Attachments) > 0
 	}

@@ -71,7 +71,8 @@ func snippets(e advert.Endpoints, user, pass string) []ui.Snippet {
 	out := []ui.Snippet{nodemailer(v, e)}
 	out = append(out, python(v)...)
 	out = append(out, php(v)...)
-	out = append(out, rails(v), spring(v), golang(v), dotnet(v), curl(v), swaks(v), msmtp(v),
+	out = append(out, ruby(v)...)
+	out = append(out, spring(v), golang(v), dotnet(v), curl(v), swaks(v), msmtp(v), mutt(v, e), gitSend(v),
 		ui.Snippet{ID: "env", Name: ".env", File: ".env", Text: envFile(e, user, pass)})
 	return out
 }
@@ -85,7 +86,14 @@ const transport = nodemailer.createTransport({
   port: %d,
   secure: %t,
   auth: { user: %s, pass: %s }
-})`, single(v.host), v.port, v.tls, single(v.user), single(v.pass)),
+})
+
+transport.sendMail({
+  from: 'app@example.com',
+  to: 'ada@example.com',
+  subject: 'Hello',
+  text: 'Caught by Eider.'
+}).then(info => console.log(info.response))`, single(v.host), v.port, v.tls, single(v.user), single(v.pass)),
 		Hint: "Or let Nodemailer make its own account: run with ETHEREAL_API=" + e.Web +
 			" and call createTestAccount()."}
 }
@@ -97,14 +105,14 @@ func python(v sender) []ui.Snippet {
 from email.message import EmailMessage
 
 msg = EmailMessage()
-msg["From"] = %s
+msg["From"] = "app@example.com"
 msg["To"] = "ada@example.com"
 msg["Subject"] = "Hello"
 msg.set_content("Caught by Eider.")
 
 with smtplib.%s(%s, %d) as smtp:
 %s    smtp.login(%s, %s)
-    smtp.send_message(msg)`, double(v.user), truth(v.tls, "SMTP_SSL", "SMTP"), double(v.host), v.port, start,
+    smtp.send_message(msg)`, truth(v.tls, "SMTP_SSL", "SMTP"), double(v.host), v.port, start,
 			double(v.user), double(v.pass))},
 		{ID: "django", Name: "Django", File: "settings.py", Text: fmt.Sprintf(
 			`EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
@@ -136,6 +144,8 @@ MAIL_ENCRYPTION=%s`, scheme, v.host, v.port, double(v.user), double(v.pass), v.c
 		{ID: "phpmailer", Name: "PHPMailer", File: "mail.php", Text: fmt.Sprintf(`<?php
 use PHPMailer\PHPMailer\PHPMailer;
 
+require 'vendor/autoload.php';
+
 $mail = new PHPMailer(true);
 $mail->isSMTP();
 $mail->Host = %s;
@@ -144,10 +154,40 @@ $mail->SMTPAuth = true;
 $mail->Username = %s;
 $mail->Password = %s;
 $mail->SMTPSecure = %s;
-$mail->SMTPAutoTLS = %s;`, single(v.host), v.port, single(v.user), single(v.pass),
+$mail->SMTPAutoTLS = %s;
+
+$mail->setFrom('app@example.com');
+$mail->addAddress('ada@example.com');
+$mail->Subject = 'Hello';
+$mail->Body = 'Caught by Eider.';
+$mail->send();`, single(v.host), v.port, single(v.user), single(v.pass),
 			v.choose("PHPMailer::ENCRYPTION_SMTPS", "PHPMailer::ENCRYPTION_STARTTLS", "''"),
 			truth(v.secure(), "true", "false"))},
+		phpMail(v),
 	}
+}
+
+func ruby(v sender) []ui.Snippet {
+	return []ui.Snippet{rails(v), {ID: "ruby", Name: "Ruby", File: "send.rb", Text: fmt.Sprintf(`require "mail"
+
+Mail.defaults do
+  delivery_method :smtp,
+    address: %s,
+    port: %d,
+    user_name: %s,
+    password: %s,
+    authentication: :plain,
+    %s
+end
+
+Mail.deliver do
+  from "app@example.com"
+  to "ada@example.com"
+  subject "Hello"
+  body "Caught by Eider."
+end`, single(v.host), v.port, single(v.user), single(v.pass),
+		v.choose("tls: true", "enable_starttls_auto: true", "enable_starttls_auto: false")),
+		Hint: "With the mail gem."}}
 }
 
 func rails(v sender) ui.Snippet {
@@ -179,16 +219,24 @@ spring.mail.properties.mail.smtp.ssl.enable=%t`, v.host, v.port, property(v.user
 // property escapes a value of a Java properties file.
 func property(s string) string { return strings.NewReplacer(`\`, `\\`, "\n", `\n`).Replace(s) }
 
+// golang is net/smtp as this server needs it: SendMail upgrades by STARTTLS
+// where that is offered, refuses a password in clear to other machines, and
+// speaks no TLS from the first byte.
 func golang(v sender) ui.Snippet {
-	hint := ""
-	if !v.secure() && !loopback(v.host) {
-		hint = "net/smtp sends a password in clear to localhost only: " +
-			"leave the auth out (nil) where this server trusts you."
+	addr := double(fmt.Sprintf("%s:%d", v.urlHost(), v.port))
+	auth := fmt.Sprintf(`smtp.PlainAuth("", %s, %s, %s)`, double(v.user), double(v.pass), double(v.host))
+	const letter = `[]byte("From: app@example.com\r\nTo: ada@example.com\r\nSubject: Hello\r\n\r\nCaught by Eider.\r\n")`
+	text := fmt.Sprintf(goPlain, auth, letter, addr)
+	switch {
+	case v.tls:
+		text = fmt.Sprintf(goTLS, addr, double(v.host), auth, letter)
+	case !v.starttls && !loopback(v.host):
+		text = fmt.Sprintf(goPlain, "clear{"+auth+"}", letter, addr) + goClear
 	}
-	if v.tls {
-		hint = "net/smtp speaks no TLS from the first byte by itself: dial with crypto/tls and use smtp.NewClient."
-	}
-	return ui.Snippet{ID: "go", Name: "Go", File: "main.go", Hint: hint, Text: fmt.Sprintf(`package main
+	return ui.Snippet{ID: "go", Name: "Go", File: "main.go", Text: text}
+}
+
+const goPlain = `package main
 
 import (
 	"log"
@@ -196,14 +244,69 @@ import (
 )
 
 func main() {
-	auth := smtp.PlainAuth("", %s, %s, %s)
-	msg := []byte("From: app@example.com\r\nTo: ada@example.com\r\nSubject: Hello\r\n\r\nCaught by Eider.\r\n")
+	auth := %s
+	msg := %s
 	err := smtp.SendMail(%s, auth, "app@example.com", []string{"ada@example.com"}, msg)
 	if err != nil {
 		log.Fatal(err)
 	}
-}`, double(v.user), double(v.pass), double(v.host), double(fmt.Sprintf("%s:%d", v.urlHost(), v.port)))}
+}`
+
+const goClear = `
+
+// clear sends the password without TLS, which net/smtp does to localhost only.
+type clear struct{ smtp.Auth }
+
+func (c clear) Start(s *smtp.ServerInfo) (string, []byte, error) {
+	near := *s
+	near.TLS = true
+	return c.Auth.Start(&near)
+}`
+
+const goTLS = `package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"log"
+	"net/smtp"
+)
+
+func main() {
+	if err := send(); err != nil {
+		log.Fatal(err)
+	}
 }
+
+func send() error {
+	// This port speaks TLS from the first byte, which SendMail does not.
+	conn, err := tls.Dial("tcp", %s, nil)
+	if err != nil {
+		return err
+	}
+	c, err := smtp.NewClient(conn, %s)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	auth := %s
+	err = errors.Join(c.Auth(auth), c.Mail("app@example.com"), c.Rcpt("ada@example.com"))
+	if err != nil {
+		return err
+	}
+	w, err := c.Data()
+	if err != nil {
+		return err
+	}
+	msg := %s
+	if _, err := w.Write(msg); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return c.Quit()
+}`
 
 func loopback(host string) bool {
 	return host == "localhost" || host == "127.0.0.1" || host == "::1"
@@ -226,69 +329,4 @@ client.Authenticate(%s, %s);
 client.Send(message);
 client.Disconnect(true);`, double(v.host), v.port, v.choose("SslOnConnect", "StartTls", "None"),
 		double(v.user), double(v.pass)), Hint: "With the MailKit package."}
-}
-
-func curl(v sender) ui.Snippet {
-	scheme := v.choose("smtps", "smtp", "smtp")
-	return ui.Snippet{ID: "curl", Name: "curl", File: "shell", Text: fmt.Sprintf(
-		`printf 'From: app@example.com\nTo: ada@example.com\nSubject: Hello\n\nCaught by Eider.\n' |
-  curl %s://%s:%d%s --user %s \
-    --mail-from app@example.com --mail-rcpt ada@example.com --upload-file -`,
-		scheme, v.urlHost(), v.port, truth(v.starttls, " --ssl-reqd", ""), shell(v.user+":"+v.pass))}
-}
-
-func swaks(v sender) ui.Snippet {
-	return ui.Snippet{ID: "swaks", Name: "swaks", File: "shell", Text: fmt.Sprintf(
-		`swaks --server %s --port %d%s \
-  --auth PLAIN --auth-user %s --auth-password %s \
-  --from app@example.com --to ada@example.com --header 'Subject: Hello'`,
-		v.urlHost(), v.port, v.choose(" --tlsc", " --tls", ""), shell(v.user), shell(v.pass))}
-}
-
-func msmtp(v sender) ui.Snippet {
-	return ui.Snippet{ID: "msmtp", Name: "msmtp", File: "~/.msmtprc", Text: fmt.Sprintf(`account eider
-host %s
-port %d
-tls %s
-tls_starttls %s
-auth plain
-user %s
-password %s
-from app@example.com
-
-account default : eider`, v.host, v.port, truth(v.secure(), "on", "off"), truth(v.starttls, "on", "off"),
-		v.user, double(v.pass))}
-}
-
-// envFile is the account as environment variables.
-func envFile(e advert.Endpoints, user, pass string) string {
-	var b strings.Builder
-	add := func(prefix string, v advert.Service) {
-		if v.IsZero() {
-			return
-		}
-		fmt.Fprintf(&b, "%s_HOST=%s\n%s_PORT=%d\n%s_USER=%s\n%s_PASS=%s\n%s_SECURE=%t\n",
-			prefix, v.Host, prefix, v.Port, prefix, shell(user), prefix, shell(pass), prefix, v.Secure)
-	}
-	add("SMTP", e.SMTP)
-	add("IMAP", e.IMAP)
-	add("POP3", e.POP3)
-	return strings.TrimSuffix(b.String(), "\n")
-}
-
-// firstStep sends a first message from a shell: no code needed. A trusted
-// visitor needs no password either, mail to the account's own address finds it.
-func firstStep(e advert.Endpoints, user string, trusted bool) []ui.Snippet {
-	if e.SMTP.IsZero() {
-		return nil
-	}
-	v := sender{host: e.SMTP.Host, port: e.SMTP.Port, user: user, pass: placeholder,
-		tls: e.SMTP.Security == advert.TLS, starttls: e.SMTP.Security == advert.StartTLS}
-	if !trusted || v.secure() {
-		return []ui.Snippet{curl(v)}
-	}
-	return []ui.Snippet{{ID: "curl", Name: "curl", File: "shell", Text: fmt.Sprintf(
-		`printf 'From: app@example.com\nSubject: Hello\n\nCaught by Eider.\n' |
-  curl smtp://%s:%d --mail-from app@example.com \
-    --mail-rcpt %s --upload-file -`, v.urlHost(), v.port, shell(user))}}
 }

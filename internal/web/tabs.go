@@ -10,6 +10,7 @@ import (
 
 	"github.com/eidermail/eider/internal/mailstore"
 	"github.com/eidermail/eider/internal/message"
+	"github.com/eidermail/eider/internal/message/codes"
 	"github.com/eidermail/eider/internal/web/ui"
 )
 
@@ -74,14 +75,18 @@ func (s *Site) fillTab(c *call, m *mail, content mailstore.Content, r *ui.Reader
 			s.htmlTab(c, m, page, r, context)
 		}
 	}
-	r.Codes = message.Codes(r.Subject, cut(seen, MaxCodeText))
+	r.Codes = codes.Find(r.Subject, cut(seen, MaxCodeText))
+	given, err := sent(m, content)
+	if err != nil {
+		return err
+	}
 	switch r.Tab {
 	case "text":
 		r.Text, r.Cut = runs(text), left
 	case "headers":
-		r.Fields, r.Cut, err = headers(content, m.info.Index.Root)
+		r.Fields, r.Cut, err = headers(given, m.info.Index.Root.Header.Len()-given.gap)
 	case "source":
-		r.Source, r.Numbers, r.Cut, err = sourceView(content)
+		r.Source, r.Numbers, r.Cut, err = sourceView(given)
 	case "parts":
 		r.Root = partTree(m)
 	case "envelope":
@@ -161,11 +166,11 @@ func webURL(l message.TextLink) string {
 }
 
 // headers reads the header fields, decoded.
-func headers(r io.ReaderAt, root *message.Part) (out []ui.Field, cut int64, err error) {
-	n := min(root.Header.Len(), MaxHeadersShown)
-	cut = root.Header.Len() - n
+func headers(r io.ReaderAt, size int64) (out []ui.Field, cut int64, err error) {
+	n := min(size, MaxHeadersShown)
+	cut = size - n
 	b := make([]byte, n)
-	if k, err := r.ReadAt(b, root.Header.Start); err != nil && (err != io.EOF || k < len(b)) {
+	if k, err := r.ReadAt(b, 0); err != nil && (err != io.EOF || k < len(b)) {
 		return nil, 0, err
 	}
 	for f := range message.HeaderFields(b) {
@@ -182,7 +187,7 @@ func headers(r io.ReaderAt, root *message.Part) (out []ui.Field, cut int64, err 
 }
 
 // sourceView reads the start of the message with line numbers.
-func sourceView(c mailstore.Content) (text, numbers string, cut int64, err error) {
+func sourceView(c *cutOut) (text, numbers string, cut int64, err error) {
 	n := min(c.Size(), MaxSourceShown)
 	b := make([]byte, n)
 	if k, err := c.ReadAt(b, 0); err != nil && (err != io.EOF || int64(k) < n) {

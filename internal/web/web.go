@@ -5,11 +5,13 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/eidermail/eider/internal/advert"
 	"github.com/eidermail/eider/internal/auth"
+	"github.com/eidermail/eider/internal/diag"
 	"github.com/eidermail/eider/internal/mailstore"
 	"github.com/eidermail/eider/internal/policy"
 	"github.com/eidermail/eider/internal/provision"
@@ -31,6 +33,8 @@ type Options struct {
 	Advert    *advert.Advert
 	// API serves /v1/, /user and /openapi.json; nil: these are not there.
 	API http.Handler
+	// Faces serves /api/v1/, /api/v2/ and /view/, as other catchers do; nil: these are not there.
+	Faces http.Handler
 	// Health serves /healthz and /readyz to any Host; nil: these are not there.
 	Health http.Handler
 	Log    *slog.Logger
@@ -47,6 +51,11 @@ type Options struct {
 	Version string
 	// CA is the certificate (PEM) to trust for the self-signed TLS ports, nil if there is none.
 	CA []byte
+	// AbuseContact is where strangers report a message: a mail address or a URL.
+	AbuseContact string
+	// Stories are the last connections, explained by Facts; nil: none are shown.
+	Stories *diag.Log
+	Facts   diag.Facts
 	// ViaProxy tells that a request came through a PROXY listener; nil: none did.
 	ViaProxy func(*http.Request) bool
 }
@@ -92,11 +101,31 @@ func New(o Options) (*Site, error) {
 	}
 	s.mux.Handle("/", s.handle(route{class: classApp, serve: (*Site).notFound}))
 	if o.API != nil {
-		for _, p := range []string{"/v1/", "/user", "/openapi.json"} {
+		for _, p := range apiPaths() {
 			s.mux.Handle(p, o.API)
 		}
 	}
+	if o.Faces != nil {
+		for _, p := range facePaths() {
+			s.mux.Handle(p, o.Faces)
+		}
+	}
 	return s, nil
+}
+
+func apiPaths() []string { return []string{"/v1/", "/user", "/openapi.json"} }
+
+func facePaths() []string { return []string{"/api/v1/", "/api/v2/", "/view/"} }
+
+// ForPrograms tells whether a path is of the API, or of the faces of other
+// catchers, and no page.
+func ForPrograms(path string) bool {
+	for _, p := range append(apiPaths(), facePaths()...) {
+		if path == p || strings.HasSuffix(p, "/") && strings.HasPrefix(path, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // Close ends all event streams, so that a server can drain; browsers then ask

@@ -308,3 +308,45 @@ func TestStoreAway(t *testing.T) {
 		}
 	})
 }
+
+// TestBudgets: QUIT waits for the store so long, and a message is sent for so long.
+func TestBudgets(t *testing.T) {
+	t.Parallel()
+	t.Run("QuitBudget", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.add("x\r\n")
+			c := w.login()
+			c.play([][2]string{{"DELE 1\r\n", "+OK"}})
+			w.kv.away.Store(true)
+			start := time.Now()
+			c.nc.SetDeadline(time.Time{})
+			if _, err := io.WriteString(c.nc, "QUIT\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			line, _ := c.r.ReadString('\n')
+			if d := time.Since(start); !strings.HasPrefix(line, "-ERR") || d < pop3d.QuitBudget || d > pop3d.QuitBudget+5*time.Second {
+				t.Errorf("%q after %v", line, d)
+			}
+		})
+	})
+	t.Run("MessageBudget", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.add(strings.Repeat("0123456789\r\n", 500_000))
+			c := w.login()
+			c.play([][2]string{{"RETR 1\r\n", "+OK"}})
+			start, got, b := time.Now(), 0, make([]byte, 40_000)
+			c.nc.SetDeadline(time.Time{})
+			for err := error(nil); err == nil; time.Sleep(50 * time.Second) {
+				var n int
+				n, err = io.ReadFull(c.nc, b)
+				got += n
+			}
+			// What was read ahead is sent all the same.
+			if d := time.Since(start); d < pop3d.MessageBudget || d > 3*pop3d.MessageBudget || got >= 6_000_000 {
+				t.Errorf("%d bytes in %v", got, d)
+			}
+		})
+	})
+}

@@ -11,6 +11,7 @@ var (
 	replyAuthLater    = smtp.Reply{Code: 454, Enhanced: "4.7.0", Text: "Logins cannot be checked now, try later"}
 	replyAuthWait     = smtp.Reply{Code: 454, Enhanced: "4.7.0", Text: "Too many failed logins, please wait a little"}
 	replyDisabled     = smtp.Reply{Code: 535, Enhanced: "5.7.8", Text: "This account is disabled"}
+	replyClosed       = smtp.Reply{Code: 550, Enhanced: "5.2.1", Text: "This account is disabled"}
 	replyNoUser       = smtp.Reply{Code: 550, Enhanced: "5.1.1", Text: "No such user here"}
 	replyFull         = smtp.Reply{Code: 452, Enhanced: "4.2.2", Text: "Mailbox is full"}
 	replyAccounts     = smtp.Reply{Code: 452, Enhanced: "4.5.3", Text: "Too many accounts in one transaction"}

@@ -53,6 +53,7 @@ func (s *session) Auth(ctx context.Context, _ string, c sasl.Credentials) error 
 		s.id = id
 		return nil
 	case errors.Is(err, auth.ErrNoAccount) && s.b.o.Policy.Trusted(peer, s.c.Proxied):
+		s.c.Nobody = true
 		return nil
 	case errors.Is(err, auth.ErrBadCredentials), errors.Is(err, auth.ErrNoAccount):
 		return replyAuthFailed
@@ -79,6 +80,11 @@ func (s *session) Mail(ctx context.Context, m smtp.Mail) error {
 	if err := s.b.o.Policy.Space(ctx); err != nil {
 		return s.b.refuse("MAIL", err)
 	}
+	if s.c.Mode == smtp.Submission {
+		if err := s.b.o.Policy.Send(ctx, s.id.Acct); err != nil {
+			return s.b.refuse("MAIL", err)
+		}
+	}
 	s.mail = m
 	return nil
 }
@@ -87,7 +93,7 @@ func (s *session) Mail(ctx context.Context, m smtp.Mail) error {
 func (s *session) Rcpt(ctx context.Context, to addr.Addr) error {
 	ctx, cancel := context.WithTimeout(ctx, CommandBudget)
 	defer cancel()
-	id, err := s.b.o.Policy.Rcpt(ctx, s.from(), to)
+	id, err := s.find(ctx, to)
 	if err != nil {
 		return s.b.refuse("RCPT", err)
 	}
@@ -107,6 +113,26 @@ func (s *session) Rcpt(ctx context.Context, to addr.Addr) error {
 		s.to = append(s.to, to.String())
 	}
 	return nil
+}
+
+// find is the account of a recipient. At the MX it does not help who asks for
+// many names, nor let an account be flooded.
+func (s *session) find(ctx context.Context, to addr.Addr) (mailstore.AcctID, error) {
+	if s.c.Mode != smtp.MX {
+		return s.b.o.Policy.Rcpt(ctx, s.from(), to)
+	}
+	found, err := s.b.o.Policy.Probe(ctx, s.c.Addr.Addr())
+	if err != nil {
+		return 0, err
+	}
+	id, err := s.b.o.Policy.Rcpt(ctx, s.from(), to)
+	if mailstore.KindOf(err) != mailstore.NotExist || err == nil {
+		found()
+	}
+	if err != nil {
+		return 0, err
+	}
+	return id, s.b.o.Policy.Inbound(ctx, id)
 }
 
 // room refuses a recipient whose account is full, unless its oldest mail makes room.
@@ -177,6 +203,8 @@ func (s *session) refuseData(err error, accounts int) smtp.Reply {
 	case k == mailstore.NotExist && accounts > 1:
 		// One of them went since RCPT; tried again, RCPT tells which.
 		return replyTrouble
+	case k == mailstore.Permission:
+		return replyClosed // disabled since RCPT
 	case k == mailstore.Quota && s.b.o.Policy.MakeRoom():
 		return replyOverQuota // not even alone does it fit
 	}

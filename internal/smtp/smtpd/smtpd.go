@@ -89,6 +89,10 @@ func (b *Backend) refuse(doing string, err error) smtp.Reply {
 	if errors.As(err, &r) {
 		return r
 	}
+	var no *policy.Refusal
+	if errors.As(err, &no) && no.Kind == mailstore.Limit {
+		return smtp.Reply{Code: 450, Enhanced: "4.7.1", Text: no.Reason}
+	}
 	k := mailstore.KindOf(err)
 	switch k {
 	case mailstore.Internal, mailstore.Invalid, mailstore.Exist, mailstore.Corrupt:

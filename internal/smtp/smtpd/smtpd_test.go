@@ -449,7 +449,13 @@ func TestStoreTrouble(t *testing.T) {
 				t.Errorf("gave up after %v", d)
 			}
 			d := connect(t, w.server(smtp.Submission, false), near)
-			d.play([][2]string{{"", "220 "}, {hello, "250 "}, {asAnn, "454 "}, {asWrong, "454 "}})
+			d.play([][2]string{{"", "220 "}, {hello, "250 "}})
+			start = time.Now()
+			d.play([][2]string{{asAnn, "454 "}})
+			if took := time.Since(start); took < smtpd.CommandBudget || took > smtpd.CommandBudget+5*time.Second {
+				t.Errorf("a login gave up after %v", took)
+			}
+			d.play([][2]string{{asWrong, "454 "}})
 		})
 	})
 }

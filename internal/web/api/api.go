@@ -38,11 +38,13 @@ type Options struct {
 	// Provision makes the accounts of POST /user.
 	Provision *provision.Provisioner
 	// Advert knows under which address a request's user finds the pages.
-	Advert  *advert.Advert
-	Log     *slog.Logger     // none if nil
-	Metrics *obs.Metrics     // none if nil
-	Now     func() time.Time // time.Now if nil
-	Version string           // of the server, for the description
+	Advert *advert.Advert
+	// ViaProxy tells that a request came through a PROXY listener; nil: none did.
+	ViaProxy func(*http.Request) bool
+	Log      *slog.Logger     // none if nil
+	Metrics  *obs.Metrics     // none if nil
+	Now      func() time.Time // time.Now if nil
+	Version  string           // of the server, for the description
 }
 
 // API serves /user, /v1 and /openapi.json.
@@ -62,6 +64,9 @@ func New(o Options) (*API, error) {
 	if o.Store == nil || o.Auth == nil || o.Provision == nil || o.Advert == nil {
 		return nil, fmt.Errorf("api: Store, Auth, Provision and Advert are needed")
 	}
+	if o.ViaProxy == nil {
+		o.ViaProxy = func(*http.Request) bool { return false }
+	}
 	if o.Log == nil {
 		o.Log = obs.Discard()
 	}
@@ -78,7 +83,7 @@ func New(o Options) (*API, error) {
 	a.mux.HandleFunc("GET /v1/messages/{id}/parts/{part}", a.part)
 	a.mux.HandleFunc("GET /v1/events", a.events)
 	a.mux.HandleFunc("/v1/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, http.StatusNotFound, "There is no such path; /openapi.json lists all of them.")
+		WriteProblem(w, http.StatusNotFound, "There is no such path; /openapi.json lists all of them.")
 	})
 	return a, nil
 }
@@ -126,7 +131,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := a.origins.Check(r); err != nil {
-		writeProblem(w, http.StatusForbidden, "Requests of pages of another origin are refused.")
+		WriteProblem(w, http.StatusForbidden, "Requests of pages of another origin are refused.")
 		return
 	}
 	r, ok := a.identify(w, r)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/eidermail/eider/internal/message"
+	"github.com/eidermail/eider/internal/message/codes"
 )
 
 // textParts are the leaves that people read: text/plain and text/html that are
@@ -110,7 +111,7 @@ func readBodies(c io.ReaderAt, ix *message.Index, m *Message) error {
 	if strings.TrimSpace(readable) == "" {
 		readable = message.HTMLText(m.HTML)
 	}
-	m.Codes = append(m.Codes, message.Codes(m.Subject, readable)...)
+	m.Codes = append(m.Codes, codes.Find(m.Subject, readable)...)
 	return nil
 }
 

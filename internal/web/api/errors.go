@@ -66,8 +66,8 @@ func problem(status int, text string) *huma.ErrorModel {
 	return &huma.ErrorModel{Status: status, Title: http.StatusText(status), Detail: text}
 }
 
-// writeProblem answers with an RFC 9457 problem outside of huma's handlers.
-func writeProblem(w http.ResponseWriter, status int, text string) {
+// WriteProblem answers with an RFC 9457 problem outside of huma's handlers.
+func WriteProblem(w http.ResponseWriter, status int, text string) {
 	b, err := json.Marshal(problem(status, text))
 	if err != nil {
 		b = []byte("{}")
@@ -87,5 +87,5 @@ func (a *API) writeError(w http.ResponseWriter, op string, err error) {
 	if !errors.As(err, &p) {
 		p = problem(http.StatusInternalServerError, replies[mailstore.Internal].text)
 	}
-	writeProblem(w, p.Status, p.Detail)
+	WriteProblem(w, p.Status, p.Detail)
 }

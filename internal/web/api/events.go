@@ -46,7 +46,7 @@ func (a *API) events(w http.ResponseWriter, r *http.Request) {
 	}
 	release, ok := a.streams.take(c.Acct)
 	if !ok {
-		writeProblem(w, http.StatusTooManyRequests, "This account has 20 event streams open already; that is the most.")
+		WriteProblem(w, http.StatusTooManyRequests, "This account has 20 event streams open already; that is the most.")
 		return
 	}
 	defer release()

@@ -34,11 +34,11 @@ func (a *API) identify(w http.ResponseWriter, r *http.Request) (*http.Request, b
 		return r.WithContext(context.WithValue(r.Context(), callerKey{}, c)), true
 	case errors.Is(err, auth.ErrThrottled):
 		w.Header().Set("Retry-After", "10")
-		writeProblem(w, http.StatusTooManyRequests, "Too many wrong passwords; wait a little.")
+		WriteProblem(w, http.StatusTooManyRequests, "Too many wrong passwords; wait a little.")
 	case errors.Is(err, errNoAuthorization), errors.Is(err, auth.ErrBadCredentials),
 		errors.Is(err, auth.ErrNoAccount), errors.Is(err, auth.ErrDisabled):
 		challenge(w, r)
-		writeProblem(w, http.StatusUnauthorized,
+		WriteProblem(w, http.StatusUnauthorized,
 			"Send the account's user and pass (Basic) or its token (Bearer) in the Authorization header.")
 	default:
 		a.writeError(w, "authorize", err)

@@ -42,7 +42,7 @@ func (a *API) part(w http.ResponseWriter, r *http.Request) {
 	}
 	p := findPart(&row.Index, number)
 	if p == nil {
-		writeProblem(w, http.StatusNotFound, "The message has no such part.")
+		WriteProblem(w, http.StatusNotFound, "The message has no such part.")
 		return
 	}
 	h := w.Header()

@@ -61,17 +61,29 @@ func (a *API) describePlain(o *huma.OpenAPI) {
 			{Name: "mailbox", In: "query", Schema: &huma.Schema{Type: huma.TypeString, Default: "INBOX"}},
 			{Name: "after", In: "query", Schema: text, Description: "A cursor; now if absent"}},
 		Responses: answer("text/event-stream", text)})
-	o.AddOperation(&huma.Operation{Method: "POST", Path: "/user", OperationID: "createAccount",
+	wish := &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {
+		Schema: o.Components.Schemas.Schema(reflect.TypeFor[Wish](), true, "Wish")}}}
+	o.AddOperation(&huma.Operation{Method: "POST", Path: "/user", RequestBody: wish, OperationID: "createAccount",
 		Tags: []string{"Account"}, Summary: "Make an account", Security: []map[string][]string{{}},
 		Description: "What Nodemailer's createTestAccount calls. The answer is always 200; status is success or error.",
 		Responses: answer("application/json",
 			o.Components.Schemas.Schema(reflect.TypeFor[NewUser](), true, "NewUser"))})
 }
 
+// Wish describes the body of POST /user, which is not needed.
+type Wish struct {
+	Requestor string `json:"requestor,omitempty" doc:"What asks"`
+	Version   string `json:"version,omitempty"`
+	Label     string `json:"label,omitempty" doc:"A note to find the account by"`
+	TTL       string `json:"ttl,omitempty" doc:"How long the account lives: seconds, or 2h, or 7d" example:"2h"`
+	Quota     string `json:"quota,omitempty" doc:"The most it may hold: bytes, or 10MB" example:"10MB"`
+}
+
 // NewUser describes the answer of POST /user.
 type NewUser struct {
 	Status     string `json:"status" enum:"success,error"`
 	Error      string `json:"error,omitempty" doc:"Why there is no account"`
+	RetryAfter int64  `json:"retryAfter,omitempty" doc:"Seconds after which there may be one"`
 	User       string `json:"user,omitempty" doc:"Login of all protocols, and address"`
 	Pass       string `json:"pass,omitempty"`
 	SMTP       *Host  `json:"smtp,omitempty"`

@@ -3,12 +3,18 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/eidermail/eider/internal/config"
+	"github.com/eidermail/eider/internal/mailstore"
+	"github.com/eidermail/eider/internal/policy"
 	"github.com/eidermail/eider/internal/provision"
 )
 
@@ -49,41 +55,111 @@ func (a *API) user(w http.ResponseWriter, r *http.Request) {
 	_ = rc.SetReadDeadline(time.Time{})
 	ctx, cancel := context.WithTimeout(r.Context(), UserBudget)
 	defer cancel()
-	created, err := a.o.Provision.Create(ctx, provision.Request{
-		Requestor: requestor(body), Host: r.Host, TLS: r.TLS != nil, Peer: peerOf(r), ViaProxy: forwarded(r)})
+	wish, err := wishOf(body)
+	if err != nil {
+		writeUser(w, http.StatusOK, userError(err.Error()))
+		return
+	}
+	wish.Host, wish.TLS, wish.Peer = r.Host, r.TLS != nil, peerOf(r)
+	wish.ViaProxy = a.o.ViaProxy(r) || forwarded(r)
+	wish.Token = creationToken(r)
+	created, err := a.o.Provision.Create(ctx, wish)
 	if err != nil {
 		if replyOf(err).status >= 500 && r.Context().Err() == nil {
 			a.o.Log.Error("no account could be made", "err", err)
 		}
-		writeUser(w, http.StatusOK, userError(refusal(err)))
+		a.o.Metrics.AccountsRefused.WithLabelValues(mailstore.KindOf(err).String()).Inc()
+		refuseUser(w, err)
 		return
 	}
 	a.o.Metrics.AccountsCreated.Inc()
 	writeUser(w, http.StatusOK, created)
 }
 
-// requestor reads what the client says it is. Whatever else it sent is no
-// reason to refuse.
-func requestor(body []byte) string {
+// wishOf reads what the client says it is, and what it wants of the account.
+// A body that makes no sense is no reason to refuse; a wish that does not is one.
+func wishOf(body []byte) (provision.Request, error) {
+	var r provision.Request
 	var b struct {
-		Requestor string `json:"requestor"`
+		Requestor any `json:"requestor"`
+		Label     any `json:"label"`
+		TTL       any `json:"ttl"`
+		Quota     any `json:"quota"`
 	}
-	if json.NewDecoder(bytes.NewReader(body)).Decode(&b) != nil {
-		return ""
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	if d.Decode(&b) != nil {
+		return r, nil
 	}
-	return b.Requestor
+	r.Requestor, _ = b.Requestor.(string)
+	r.Label, _ = b.Label.(string)
+	var ttl config.Duration
+	var quota config.Size
+	if !wished(b.TTL, "s", &ttl) {
+		return r, errors.New("ttl makes no sense: send seconds, or a text like 2h or 7d.")
+	}
+	if !wished(b.Quota, "", &quota) {
+		return r, errors.New("quota makes no sense: send bytes, or a text like 10MB.")
+	}
+	r.TTL, r.Limits.Bytes = ttl.Std(), int64(quota)
+	return r, nil
 }
 
-// refusal says why there is no account.
-func refusal(err error) string {
-	switch r := replyOf(err); r.status {
-	case http.StatusForbidden:
-		return "Accounts cannot be made here."
-	case http.StatusTooManyRequests:
-		return "Too many accounts were made; try again later."
-	default:
-		return r.text
+// wished reads a number or a text with a unit; 0, null and nothing are no wish.
+func wished(v any, unit string, to encoding.TextUnmarshaler) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case json.Number:
+		return to.UnmarshalText([]byte(v.String()+unit)) == nil
+	case string:
+		if v == "" {
+			return true
+		}
+		if _, err := strconv.ParseUint(v, 10, 63); err == nil {
+			v += unit
+		}
+		return to.UnmarshalText([]byte(v)) == nil
 	}
+	return false
+}
+
+// creationToken is what a client shows to be let make an account: a bearer
+// token, or the password of the address (https://x:TOKEN@host).
+func creationToken(r *http.Request) string {
+	h := r.Header.Get("Authorization")
+	if len(h) > maxAuthorization {
+		return ""
+	}
+	if _, pass, ok := r.BasicAuth(); ok {
+		return pass
+	}
+	scheme, token, _ := strings.Cut(h, " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// refuseUser says why there is no account, and when there may be one.
+func refuseUser(w http.ResponseWriter, err error) {
+	var no *policy.Refusal
+	var wish *provision.WishError
+	answer := map[string]any{"status": "error"}
+	switch {
+	case errors.As(err, &no):
+		answer["error"] = no.Reason
+		if no.Retry > 0 {
+			secs := int64((no.Retry + time.Second - 1) / time.Second)
+			answer["retryAfter"] = secs
+			w.Header().Set("Retry-After", strconv.FormatInt(secs, 10))
+		}
+	case errors.As(err, &wish):
+		answer["error"] = wish.Text
+	default:
+		answer["error"] = replyOf(err).text
+	}
+	writeUser(w, http.StatusOK, answer)
 }
 
 func userError(text string) any {

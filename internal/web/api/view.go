@@ -34,6 +34,9 @@ func (a *API) open(ctx context.Context, c caller, id string) (string, row, error
 	if err != nil {
 		return "", row{}, err
 	}
+	if at := e.ExpireAt; !at.IsZero() && !a.o.Now().Before(at) { // the janitor only has not come by yet
+		return "", row{}, problem(http.StatusNotFound, replies[mailstore.NotExist].text)
+	}
 	infos, err := a.o.Store.Infos(ctx, c.Acct, msg)
 	if err != nil {
 		return "", row{}, err

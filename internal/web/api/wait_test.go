@@ -187,6 +187,9 @@ func TestWaitLimitAndDrain(t *testing.T) {
 	for range api.MaxWaits {
 		wg.Go(func() {
 			rec := w.request("GET", "/v1/messages/wait?timeout=60s", "")
+			for rec.Code == 429 { // the look for the limit, below, had the last place
+				rec = w.request("GET", "/v1/messages/wait?timeout=60s", "")
+			}
 			codes <- rec.Code
 			if rec.Code == 503 && rec.Header().Get("Retry-After") == "" {
 				t.Error("503 without Retry-After")

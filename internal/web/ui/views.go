@@ -51,6 +51,8 @@ func (Home) page() string { return "home" }
 type Create struct {
 	Shell
 	Keep time.Duration
+	// Mode is who may make accounts: open, token or off.
+	Mode string
 }
 
 func (Create) page() string { return "create" }
@@ -89,6 +91,12 @@ type Account struct {
 	Expires  time.Time
 	CatchAll bool
 	CAPath   string
+	// Connections are the last ones of this account, nil if they are not kept.
+	Connections *Connections
+	// Others tells that /status lists the connections without a login.
+	Others bool
+	// LinksOff: permalinks open for the owner only.
+	LinksOff bool
 }
 
 func (Account) page() string { return "account" }
@@ -140,9 +148,34 @@ type Status struct {
 	Quota    int64
 	MaxSize  int64
 	Mode     string
+	// Connections are the last ones, nil for who may not see them.
+	Connections *Connections
 }
 
 func (Status) page() string { return "status" }
+
+// Connections are the last connections, newest first.
+type Connections struct {
+	List   []Connection
+	Failed int // how many of them went wrong
+}
+
+// Connection is one connection, or Count of them with the same course.
+type Connection struct {
+	At       time.Time
+	Count    int
+	Service  string // "SMTP", "IMAPS"
+	Port     string
+	Client   string // address
+	Helo     string // what it called itself
+	Login    string
+	TLS      bool
+	Messages int
+	Advice   []Advice
+}
+
+// Advice says what went wrong and what changes it.
+type Advice struct{ What, Cure string }
 
 // Check is one line of the status page.
 type Check struct {
@@ -267,6 +300,8 @@ type Doubt struct{ Text, URL, Why string }
 type Page struct {
 	Shell
 	Reader Reader
+	// Report is where a stranger reports the message, "" if nowhere.
+	Report string
 }
 
 func (Page) page() string { return "message" }
