@@ -42,7 +42,7 @@ import (
 	"github.com/eidermail/eider/internal/server"
 )
 
-// Limit: time that the server may take to start or to stop.
+// Pace: time that the server may take to start or to stop.
 const startTime = 30 * time.Second
 
 // Server is a running server.
@@ -80,7 +80,8 @@ func New(t testing.TB, opts ...Option) *Server {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	srv, err := server.New(ctx, server.Options{Config: cfg, KV: memkv.New(), Bus: membus.New(),
-		Log: obs.NewLogger(&testLog{t}, obs.LogOptions{Level: 4})})
+		Limiter: membus.NewLimits(nil),
+		Log:     obs.NewLogger(&testLog{t}, obs.LogOptions{Level: 4})})
 	if err != nil {
 		stop()
 		t.Fatalf("eidertest: %v", err)

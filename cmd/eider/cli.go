@@ -13,19 +13,28 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/eidermail/eider/internal/config"
+	"github.com/eidermail/eider/internal/transfer/mailfile"
 )
 
 // cli is the command line. Commands other than serve and config take the few
 // settings that tell them where the data is; the rest they read from file and
 // environment like the server.
 type cli struct {
-	Serve   serveCmd   `cmd:"" default:"withargs" help:"Run the server (the default command)."`
-	Account accountCmd `cmd:"" help:"Make accounts."`
-	Fsck    fsckCmd    `cmd:"" help:"Check every invariant of the stored data. Exit code 1 if there are faults."`
-	Status  statusCmd  `cmd:"" help:"Show the state of the running server as JSON."`
-	Config  configCmd  `cmd:"" help:"Print the effective configuration as a commented TOML file."`
-	Health  healthCmd  `cmd:"" help:"Exit code 0 if the running server is ready, else 1; for containers."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve      serveCmd      `cmd:"" default:"withargs" help:"Run the server (the default command)."`
+	Account    accountCmd    `cmd:"" help:"Make accounts."`
+	Import     importCmd     `cmd:"" help:"Store mail from archives, mbox files, maildirs and .eml files."`
+	Export     exportCmd     `cmd:"" help:"Write mail as an archive, mbox files, maildirs or .eml files."`
+	Admin      adminCmd      `cmd:"" help:"Operate the running server: who may make accounts, blocks, accounts, messages."`
+	Backup     backupCmd     `cmd:"" help:"Write a backup of the embedded store, also while the server runs."`
+	Restore    restoreCmd    `cmd:"" help:"Make the embedded store again from a backup."`
+	Fsck       fsckCmd       `cmd:"" help:"Check every invariant of the stored data. Exit code 1 if there are faults."`
+	Status     statusCmd     `cmd:"" help:"Show the state of the running server as JSON."`
+	Config     configCmd     `cmd:"" help:"Print the effective configuration as a commented TOML file."`
+	Health     healthCmd     `cmd:"" help:"Exit code 0 if the running server is ready, else 1; for containers."`
+	Exec       execCmd       `cmd:"" help:"Run a command, like a test suite, beside a server of its own."`
+	Sendmail   sendmailCmd   `cmd:"" passthrough:"" help:"Send the message on standard input, in place of sendmail."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
+	Completion completionCmd `cmd:"" help:"Print a shell's completions: source <(eider completion bash)."`
 }
 
 // where are the settings that find a server's data.
@@ -56,7 +65,41 @@ type createCmd struct {
 }
 
 type fsckCmd struct {
+	where  `embed:""`
+	Repair bool `help:"Mend what can be mended, and say what was lost."`
+}
+
+// whose mail a command is about.
+type whose struct {
+	Account string `placeholder:"ADDRESS" xor:"whose" required:"" help:"The account."`
+	All     bool   `xor:"whose" required:"" help:"All accounts, each by its own address."`
+}
+
+type exportCmd struct {
+	where  `embed:""`
+	whose  `embed:""`
+	Format mailfile.Format `enum:"eider,mbox,maildir,eml" default:"eider" help:"One of ${enum}."`
+	To     string          `arg:"" name:"to" help:"A file (- is standard output), or a folder for mbox, maildir and eml."`
+}
+
+type backupCmd struct {
 	where `embed:""`
+	To    string `arg:"" name:"to" help:"A new file; - is standard output."`
+}
+
+type restoreCmd struct {
+	where `embed:""`
+	From  string `arg:"" name:"from" help:"A backup; - is standard input."`
+}
+
+type importCmd struct {
+	where    `embed:""`
+	whose    `embed:""`
+	Format   mailfile.Format `enum:"auto,eider,mbox,maildir,eml" default:"auto" help:"One of ${enum}."`
+	Mailbox  string          `placeholder:"NAME" help:"Put everything into this mailbox."`
+	LineEnds string          `enum:"auto,keep,crlf" default:"auto" help:"LF as it is, or CRLF; auto: CRLF but for .eml."`
+	Again    bool            `help:"Store messages that the mailbox has already, too."`
+	From     []string        `arg:"" name:"from" help:"Files and folders; - is an archive on standard input."`
 }
 
 type statusCmd struct {
@@ -92,7 +135,11 @@ func (p *process) run(args []string) int {
 	if err != nil {
 		return p.fail(exitUsage, fmt.Errorf("%w (see eider --help)", err))
 	}
-	if err := ctx.Run(p, given(ctx)); err != nil {
+	if err := ctx.Run(p, given(ctx), ctx.Model); err != nil {
+		var exit exitError
+		if errors.As(err, &exit) {
+			return int(exit)
+		}
 		var u usageError
 		if errors.As(err, &u) {
 			return p.fail(exitUsage, err)

@@ -35,13 +35,7 @@ func (p *process) with(ctx context.Context, f flags, running func(*control.Clien
 	if offline == nil {
 		return fmt.Errorf("%w (%s)", err, cfg.Data)
 	}
-	if _, err := os.Stat(cfg.Data); err != nil {
-		return fmt.Errorf("there is no data directory %s, and no server runs on it: name one with --data", cfg.Data)
-	}
-	if cfg.LogLevel == "info" {
-		cfg.LogLevel = "warn" // a command's own output is what matters
-	}
-	st, err := boot.Open(ctx, cfg.Store, boot.Options{Log: p.logger(cfg)})
+	st, err := p.open(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -51,6 +45,39 @@ func (p *process) with(ctx context.Context, f flags, running func(*control.Clien
 		return err
 	}
 	return errors.Join(offline(o), o.Close())
+}
+
+// open opens the store that no server runs on.
+func (p *process) open(ctx context.Context, cfg *config.Config) (boot.Opened, error) {
+	if _, err := os.Stat(cfg.Data); err != nil {
+		return boot.Opened{}, fmt.Errorf("there is no data directory %s, and no server runs on it: "+
+			"name one with --data", cfg.Data)
+	}
+	if cfg.LogLevel == "info" {
+		cfg.LogLevel = "warn" // a command's own output is what matters
+	}
+	return boot.Open(ctx, cfg.Store, boot.Options{Log: p.logger(cfg), Bus: cfg.Bus})
+}
+
+// withStore is with for what needs the rows only, however damaged they are.
+func (p *process) withStore(ctx context.Context, f flags, running func(*control.Client) error,
+	offline func(boot.Opened) error) error {
+	cfg, err := p.load(f)
+	if err != nil {
+		return err
+	}
+	c, err := control.Dial(ctx, cfg.Data)
+	if err == nil {
+		return running(c)
+	}
+	if !errors.Is(err, control.ErrNotRunning) {
+		return err
+	}
+	st, err := p.open(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	return errors.Join(offline(st), st.Bus.Close(), st.KV.Close())
 }
 
 // Run makes an account.
@@ -72,10 +99,14 @@ func (c *createCmd) Run(p *process, f flags) error {
 
 // Run checks the store.
 func (c *fsckCmd) Run(p *process, f flags) error {
-	return p.with(p.ctx, f,
+	return p.withStore(p.ctx, f,
 		func(s *control.Client) error {
 			last := &lastLine{w: p.stdout}
-			if err := s.Call(p.ctx, http.MethodPost, "/fsck", nil, last); err != nil {
+			path := "/fsck"
+			if c.Repair {
+				path += "?repair=true"
+			}
+			if err := s.Call(p.ctx, http.MethodPost, path, nil, last); err != nil {
 				return err
 			}
 			if last.text() != server.FsckClean {
@@ -83,8 +114,8 @@ func (c *fsckCmd) Run(p *process, f flags) error {
 			}
 			return nil
 		},
-		func(o *server.Offline) error {
-			clean, err := o.Fsck(p.ctx, p.stdout)
+		func(st boot.Opened) error {
+			clean, err := c.offline(p, f, st)
 			switch {
 			case err != nil:
 				return err
@@ -95,6 +126,18 @@ func (c *fsckCmd) Run(p *process, f flags) error {
 			fmt.Fprintln(p.stdout, server.FsckClean)
 			return nil
 		})
+}
+
+// offline checks or mends a store that no server holds.
+func (c *fsckCmd) offline(p *process, f flags, st boot.Opened) (clean bool, err error) {
+	if !c.Repair {
+		return server.Fsck(p.ctx, st.KV, p.stdout)
+	}
+	cfg, err := p.load(f)
+	if err != nil {
+		return false, err
+	}
+	return server.Repair(p.ctx, st.KV, cfg.Data, p.stdout)
 }
 
 // lastLine passes all on and remembers the end.

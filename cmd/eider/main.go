@@ -42,5 +42,5 @@ func main() {
 		os.Exit(exitFailed)
 	}()
 	p := &process{ctx: ctx, stdout: os.Stdout, stderr: os.Stderr, env: os.LookupEnv}
-	os.Exit(p.run(os.Args[1:]))
+	os.Exit(p.run(calledAs(os.Args)))
 }

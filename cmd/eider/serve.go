@@ -22,11 +22,12 @@ func (c *serveCmd) Run(p *process, f flags) error {
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("--data: %w", err)
 	}
-	st, err := boot.Open(p.ctx, cfg.Store, boot.Options{Log: log})
+	st, err := boot.Open(p.ctx, cfg.Store, boot.Options{Log: log, Bus: cfg.Bus})
 	if err != nil {
 		return err
 	}
-	o := server.Options{Config: cfg, KV: st.KV, Bus: st.Bus, Log: log, Version: versionText()}
+	o := server.Options{Config: cfg, KV: st.KV, Bus: st.Bus, Limiter: st.Limiter, Shared: st.Shared, Log: log,
+		Version: versionText(), Snapshot: st.Snapshot, Compact: st.Compact}
 	// A memory store has a socket only in a directory that was named: the
 	// default one may be another server's.
 	if st.Local || cfg.Origin("data") != "default" {

@@ -1,10 +1,12 @@
 package boot_test
 
 import (
+	"context"
 	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eidermail/eider/internal/boot"
 	"github.com/eidermail/eider/internal/kv/pebblekv"
@@ -42,11 +44,28 @@ func TestSpecsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for spec, want := range map[string]string{
 		"": "pebble:DIR", "pebble": "directory", "pebble:": "directory", "memory:x": "nothing behind", "disk:/x": "disk",
-		"mongodb://u:secret@h/db": "not in this build yet", "postgres://u:secret@h/db": "not in this build yet",
-		"mongodb+srv://u:secret@h/": "not in this build yet",
+		"mongodb://u:secret@127.0.0.1:1/db": "connection refused", "postgres://u:secret@127.0.0.1:1/db": "connection refused",
+		"postgres://u:secret@h:port/db": "cannot be read", "postgres://u:secret@h/db?sslmode=sometimes": "sslmode",
+		"mongodb+srv://u:secret@127.0.0.1/": "cannot be read", "mongodb://u:se/cret@h/db": "%2F",
 	} {
-		_, err := boot.Open(t.Context(), spec, boot.Options{})
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		_, err := boot.Open(ctx, spec, boot.Options{})
+		cancel()
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v", spec, err)
+		}
+	}
+}
+
+func TestBusSpecsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	for spec, want := range map[string]string{
+		"memory": "redis://", "kafka://u:secret@h": "redis://", "redis+sentinel://:secret@a,b": "master",
+		"redis://:secret@h?x=1": "\"x\"",
+	} {
+		_, err := boot.Open(t.Context(), "memory", boot.Options{Bus: spec})
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "--bus") ||
+			strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v", spec, err)
 		}
 	}

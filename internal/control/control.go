@@ -34,6 +34,9 @@ const maxSocketPath = 100
 // Limit: bytes of a command's request, and of an error's text.
 const MaxRequest = 1 << 20
 
+// StreamPath begins the paths of commands whose requests have any length.
+const StreamPath = "/stream/"
+
 // ErrNotRunning: no server answers for this data directory.
 var ErrNotRunning = errors.New("no server is running on this data directory")
 
@@ -88,7 +91,15 @@ func (s *socket) Close() error {
 
 // Serve answers commands until ctx ends, and then those under way for at most grace.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, grace time.Duration) error {
-	srv := &http.Server{Handler: http.MaxBytesHandler(h, MaxRequest), ReadHeaderTimeout: 10 * time.Second}
+	bounded := http.MaxBytesHandler(h, MaxRequest)
+	srv := &http.Server{ReadHeaderTimeout: 10 * time.Second,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, StreamPath) {
+				h.ServeHTTP(w, r)
+			} else {
+				bounded.ServeHTTP(w, r)
+			}
+		})}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	select {
@@ -140,6 +151,12 @@ func (c *Client) Call(ctx context.Context, method, path string, in any, out io.W
 		}
 		body = bytes.NewReader(b)
 	}
+	return c.Stream(ctx, method, path, body, out)
+}
+
+// Stream sends body (nil: nothing) as it comes and copies the answer to out. The
+// answer may come before the end of body; the rest is not read then.
+func (c *Client) Stream(ctx context.Context, method, path string, body io.Reader, out io.Writer) error {
 	req, err := http.NewRequestWithContext(ctx, method, "http://eider"+path, body)
 	if err != nil {
 		return err

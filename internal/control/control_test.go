@@ -53,6 +53,11 @@ func roundTrip(t *testing.T, dir string) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /echo", func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
+	mux.HandleFunc("POST /all", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+		}
+	})
 	mux.HandleFunc("GET /no", func(w http.ResponseWriter, r *http.Request) { http.Error(w, "not today", 409) })
 	done := make(chan error, 1)
 	go func() { done <- control.Serve(ctx, l, mux, time.Second) }()
@@ -67,6 +72,12 @@ func roundTrip(t *testing.T, dir string) {
 	var f *control.Failure
 	if err := c.Call(ctx, "GET", "/no", nil, io.Discard); !errors.As(err, &f) || f.Status != 409 || f.Text != "not today" {
 		t.Errorf("failure: %v", err)
+	}
+	for n, ok := range map[int]bool{control.MaxRequest: true, control.MaxRequest + 1: false} {
+		out.Reset() // a JSON text of n bytes
+		if err := c.Call(ctx, "POST", "/all", strings.Repeat("a", n-2), &out); (err == nil) != ok {
+			t.Errorf("a request of %d bytes: %v", n, err)
+		}
 	}
 	stop()
 	if err := <-done; err != nil {

@@ -2,6 +2,7 @@ package obs
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -20,6 +21,8 @@ type Metrics struct {
 	Requests        *prometheus.CounterVec
 	RequestSeconds  *prometheus.HistogramVec
 	AccountsCreated prometheus.Counter
+	// AccountsRefused by reason: "limit", "permission", "no space", "invalid", or other.
+	AccountsRefused *prometheus.CounterVec
 	Waits           prometheus.Gauge
 	Events          prometheus.Gauge
 	// Store commits and their outcome.
@@ -49,6 +52,8 @@ func NewMetrics() *Metrics {
 			Buckets: seconds}, []string{"kind"}),
 		AccountsCreated: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "eider_accounts_created_total", Help: "Accounts made by POST /user and the command line."}),
+		AccountsRefused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "eider_accounts_refused_total", Help: "Accounts that POST /user did not make."}, []string{"reason"}),
 		Waits: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "eider_waits_open", Help: "Requests waiting for a message now."}),
 		Events: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -64,7 +69,7 @@ func NewMetrics() *Metrics {
 		MessageBytes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "eider_message_bytes_total", Help: "Bytes of messages accepted."}, []string{"door"}),
 	}
-	r.MustRegister(m.Connections, m.ConnectionsOpen, m.Requests, m.RequestSeconds, m.AccountsCreated,
+	r.MustRegister(m.Connections, m.ConnectionsOpen, m.Requests, m.RequestSeconds, m.AccountsCreated, m.AccountsRefused,
 		m.Waits, m.Events, m.StoreSeconds, m.StoreErrors, m.UnknownCommits,
 		m.Messages, m.MessageBytes,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -79,4 +84,24 @@ func (m *Metrics) GaugeFunc(name, help string, f func() float64) error {
 // Handler serves the figures in Prometheus' text form.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}
+
+// Totals are the sums of all counters of this server since it started, by name.
+func (m *Metrics) Totals() map[string]int64 {
+	all, err := m.reg.Gather()
+	out := map[string]int64{}
+	if err != nil {
+		return out
+	}
+	for _, f := range all {
+		name, ours := strings.CutPrefix(f.GetName(), "eider_")
+		name, total := strings.CutSuffix(name, "_total")
+		if !ours || !total {
+			continue
+		}
+		for _, v := range f.GetMetric() {
+			out[name] += int64(v.GetCounter().GetValue())
+		}
+	}
+	return out
 }

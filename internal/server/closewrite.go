@@ -8,3 +8,11 @@ func (c *countedConn) CloseWrite() error {
 	}
 	return nil
 }
+
+// CloseWrite of a connection behind a gate.
+func (c *gated) CloseWrite() error {
+	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return w.CloseWrite()
+	}
+	return nil
+}

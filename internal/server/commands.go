@@ -24,7 +24,7 @@ type NewAccount struct {
 // CreateAccount makes an account; its answer is that of POST /user, as JSON.
 func (c *core) CreateAccount(ctx context.Context, n NewAccount) ([]byte, error) {
 	created, err := c.provision.Create(ctx, provision.Request{Requestor: "command line", Label: n.Label,
-		Friendly: n.Friendly})
+		Friendly: n.Friendly, Operator: true})
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,13 @@ func (s *Server) openControl(ctx context.Context) error {
 	mux.Handle("GET /readyz", s.health)
 	mux.HandleFunc("POST /account", s.serveAccount)
 	mux.HandleFunc("POST /fsck", s.serveFsck)
-	s.add("control", func(ctx context.Context) error { return control.Serve(ctx, l, mux, DrainTime) })
+	mux.HandleFunc("GET /stream/export", s.serveExport)
+	mux.HandleFunc("GET /stream/backup", s.serveBackup)
+	mux.HandleFunc("POST /stream/import", s.serveImport)
+	mux.HandleFunc("POST /operate", func(w http.ResponseWriter, r *http.Request) {
+		s.serveOperate(w, r, "control socket")
+	})
+	s.addLate("control", func(ctx context.Context) error { return control.Serve(ctx, l, mux, DrainTime) })
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/eidermail/eider/internal/advert"
@@ -16,6 +17,7 @@ import (
 	"github.com/eidermail/eider/internal/kv/combine"
 	"github.com/eidermail/eider/internal/mailstore"
 	"github.com/eidermail/eider/internal/obs"
+	"github.com/eidermail/eider/internal/operator"
 	"github.com/eidermail/eider/internal/policy"
 	"github.com/eidermail/eider/internal/provision"
 	"github.com/eidermail/eider/internal/secret"
@@ -29,10 +31,18 @@ type Options struct {
 	// KV and Bus become the server's: it closes them.
 	KV      kv.Store
 	Bus     bus.Bus
+	Limiter bus.Limiter      // counts for rates
+	Shared  bool             // other servers may work on the same store
 	Log     *slog.Logger     // discarded if nil
 	Metrics *obs.Metrics     // made if nil
 	Now     func() time.Time // time.Now if nil
 	Version string
+	// Snapshot is boot.Opened's: for backups of a store while it runs.
+	Snapshot func(context.Context, func(kv.Reader) error) error
+	// ACMELook is certs.ACME.LookEvery.
+	ACMELook time.Duration
+	// Compact is boot.Opened's: for rows that were written anew.
+	Compact func(context.Context) error
 	// ControlDir is where commands find the server's socket; none if empty.
 	ControlDir string
 	// Banner is a terminal that is told where everything is, the catch-all's
@@ -63,23 +73,28 @@ type core struct {
 	rings     *secret.Rings
 	auth      *auth.Auth
 	policy    *policy.Policy
+	operator  *operator.Operator
+	gates     *gates
 	advert    *advert.Advert
 	provision *provision.Provisioner
 	spool     *spool.Pool
 	catch     provision.CatchAll
+	// foreground counts the commits that are not background work.
+	foreground atomic.Int64
 }
 
 // openStore opens the mail in a store. On an error the store stays open; its
 // owner closes it.
 func openStore(ctx context.Context, o Options) (*core, error) {
 	cfg := o.Config
-	c := &core{o: o, kv: combine.New(measured{o.KV, o.Metrics}, combine.Options{}),
-		spool: spool.New(spool.Options{Dir: o.ControlDir})}
+	c := &core{o: o, spool: spool.New(spool.Options{Dir: o.ControlDir})}
+	c.kv = combine.New(measured{o.KV, o.Metrics, &c.foreground}, combine.Options{})
 	var err error
 	c.mail, err = mailstore.Open(ctx, mailstore.Options{
 		KV: c.kv, Bus: o.Bus, Log: o.Log, Now: o.Now, MessageLimit: int64(cfg.MessageLimit),
-		Defaults: c.defaultLimits(),
-		Unknown:  func(string) { o.Metrics.UnknownCommits.Inc() },
+		Defaults: c.defaultLimits(), DedupAccount: cfg.Dedup == "account", BlobGrace: cfg.PartGrace.Std(),
+		Exclusive: !o.Shared,
+		Unknown:   func(string) { o.Metrics.UnknownCommits.Inc() },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open the mail store: %w", err)
@@ -87,7 +102,22 @@ func openStore(ctx context.Context, o Options) (*core, error) {
 	if c.rings, err = secret.Open(ctx, secret.Options{KV: c.kv, Log: o.Log, Now: o.Now}); err != nil {
 		return nil, fmt.Errorf("open the key rings: %w", err)
 	}
+	c.gates = newGates()
+	c.operator, err = operator.New(ctx, operator.Options{KV: c.kv, Bus: o.Bus, Rings: c.rings,
+		Create: operator.Create(cfg.Create), Log: o.Log, Now: o.Now, Changed: c.gates.drop})
+	if err != nil {
+		return nil, fmt.Errorf("read what the operator decided: %w", err)
+	}
+	c.gates.blocked = c.operator.Blocked
 	return c, nil
+}
+
+// strangers are the limits on what strangers may use up.
+func strangers(c *config.Config) policy.Strangers {
+	rate := func(r config.Rate) bus.Rate { return bus.Rate{Limit: r.N, Per: r.Per} }
+	return policy.Strangers{CreateAddress: rate(c.CreateRate), CreateNetwork: rate(c.CreateRateNet),
+		CreateAll: rate(c.CreateRateAll), Accounts: c.MaxAccounts, StoreBytes: int64(c.StoreMax), Send: rate(c.SendRate),
+		Inbound: rate(c.MXRate), Unknown: rate(c.MXUnknownRate), LinkBytes: int64(c.LinkDailyBytes)}
 }
 
 // defaultLimits are those of accounts without limits of their own.
@@ -108,16 +138,22 @@ func (c *core) people(ctx context.Context, ports advert.Ports, startTLS bool) er
 		return err
 	}
 	// Trust is asked for when somebody comes, and by then there is a policy.
+	var limiter bus.Limiter // of several servers; one alone counts failed logins by itself
+	if o.Shared {
+		limiter = o.Limiter
+	}
 	c.auth, err = auth.New(ctx, auth.Options{Store: c.mail, Rings: c.rings, Domain: cfg.Domain, Log: o.Log, Now: o.Now,
-		Trusted: func(a netip.Addr) bool { return c.policy.Trusted(a, false) }})
+		Limiter: limiter,
+		Trusted: func(a netip.Addr) bool { return c.policy.Trusted(a, len(cfg.Proxy) > 0) }})
 	if err != nil {
 		return err
 	}
 	c.provision = provision.New(provision.Options{
 		Store: c.mail, Auth: c.auth, Rings: c.rings, Advert: c.advert, Spool: c.spool, Domain: cfg.Domain,
 		Retention: cfg.Retention.Std(), ExpireIdle: cfg.AccountIdle.Std(), MXEnabled: ports.MX != 0,
-		Allow: func(ctx context.Context, peer netip.Addr, viaProxy bool) error {
-			return c.policy.Create(ctx, peer, viaProxy)
+		Quota: int64(cfg.AccountQuota),
+		Allow: func(ctx context.Context, r provision.Request) error {
+			return c.policy.Create(ctx, policy.Ask{Peer: r.Peer, ViaProxy: r.ViaProxy, Token: r.Token, Operator: r.Operator})
 		},
 		Cursor: func(a mailstore.Account) string { return api.StartCursor(a.ID) },
 		Log:    o.Log, Now: o.Now,
@@ -130,7 +166,8 @@ func (c *core) people(ctx context.Context, ports advert.Ports, startTLS bool) er
 	c.policy = policy.New(policy.Options{
 		Public: cfg.Public(), PublicHost: cfg.PublicHost, AllowHost: cfg.AllowHost, Trusted: cfg.TrustedNets,
 		Store: c.mail, Health: c.kv.Ping, CatchAll: c.catch.Acct, MessageLimit: int64(cfg.MessageLimit),
-		Retention: cfg.Retention.Std(), Now: o.Now,
+		Retention: cfg.Retention.Std(), Strangers: strangers(cfg), Limiter: o.Limiter, Now: o.Now,
+		Creation: policy.Creation{Mode: func() string { return string(c.operator.Create()) }, TokenOK: c.operator.TokenOK},
 	})
 	return nil
 }

@@ -1,78 +1,29 @@
 package server
 
 import (
-	"context"
 	"net/http"
-	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/eidermail/eider/internal/kv"
+	"github.com/eidermail/eider/internal/node"
 )
-
-// Limit: time for the store to say that it can commit.
-const HealthBudget = 2 * time.Second
-
-// healthAge is how long one answer of the store is believed.
-const healthAge = time.Second
-
-// awayTime is how long the store may be away before the server says that it
-// is not ready: a failover means waiting.
-const awayTime = 30 * time.Second
 
 // health answers /healthz (the process lives) and /readyz (it can take work).
 type health struct {
-	kv      kv.Store
-	now     func() time.Time
+	node    *node.Node
 	serving atomic.Bool
-
-	mu    sync.Mutex // held while the store is asked: one asker at a time
-	asked time.Time
-	good  time.Time // when the store answered last
-	last  kv.Health
-	err   error
-}
-
-func newHealth(s kv.Store, now func() time.Time) *health {
-	return &health{kv: s, now: now, good: now()}
 }
 
 func (h *health) set(serving bool) { h.serving.Store(serving) }
 
-// store asks the store, at most once in healthAge.
-func (h *health) store(ctx context.Context) (kv.Health, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.asked.IsZero() || h.now().Sub(h.asked) >= healthAge {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), HealthBudget)
-		defer cancel()
-		hl, err := h.kv.Ping(ctx)
-		h.asked, h.err = h.now(), err
-		if err == nil {
-			h.last, h.good = hl, h.asked
-		}
-	}
-	return h.last, h.err
-}
-
-// ready tells whether new work is welcome.
-func (h *health) ready(ctx context.Context) (bool, string) {
+// state tells whether new work is welcome.
+func (h *health) state() node.State {
 	if !h.serving.Load() {
-		return false, "starting or stopping"
+		return node.State{Text: "starting or stopping"}
 	}
-	if _, err := h.store(ctx); err != nil {
-		h.mu.Lock()
-		away := h.now().Sub(h.good)
-		h.mu.Unlock()
-		if away >= awayTime {
-			return false, "the store is away"
-		}
-		return true, "the store is slow to answer"
-	}
-	return true, "ok"
+	return h.node.State()
 }
 
-// ServeHTTP answers both paths, to any Host.
+// ServeHTTP answers both paths, to any Host, and never waits for the store.
 func (h *health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
@@ -84,9 +35,11 @@ func (h *health) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	text := "ok"
 	if r.URL.Path != "/healthz" {
-		ok, why := h.ready(r.Context())
-		if text = why; !ok {
+		s := h.state()
+		if text = s.Text; !s.Ready {
 			w.WriteHeader(http.StatusServiceUnavailable)
+		} else if s.Degraded {
+			text = "degraded: " + text
 		}
 	}
 	_, _ = w.Write([]byte(text + "\n"))

@@ -1,14 +1,14 @@
 package server
 
 import (
-	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/eidermail/eider/internal/config"
-	"github.com/eidermail/eider/internal/kv/faultkv"
-	"github.com/eidermail/eider/internal/kv/memkv"
+	"github.com/eidermail/eider/internal/diag"
 	"github.com/eidermail/eider/internal/netx"
 )
 
@@ -37,31 +37,22 @@ func TestPortErrorNamesTheLikelyTool(t *testing.T) {
 	}
 }
 
-// TestReadiness: a store that fails over means waiting; one that is away for
-// half a minute means not ready.
-func TestReadiness(t *testing.T) {
-	t.Parallel()
-	now := time.Unix(1e9, 0)
-	f := faultkv.Wrap(memkv.New(), 1)
-	h := newHealth(f, func() time.Time { return now })
-	want := func(step string, ready bool) {
-		t.Helper()
-		if got, why := h.ready(t.Context()); got != ready {
-			t.Errorf("%s: ready %v (%s)", step, got, why)
+// TestEveryCauseHasWords: what a protocol notices, a person can be told.
+func TestEveryCauseHasWords(t *testing.T) {
+	causes := regexp.MustCompile(`(?m)^\s+\w+\s+(?:Cause|TLSFault)\s+= "([a-z-]+)"`)
+	seen := 0
+	for _, file := range []string{"smtp/record.go", "pop3/server.go", "netx/tlsfault.go"} {
+		src, err := os.ReadFile(filepath.Join("..", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range causes.FindAllSubmatch(src, -1) {
+			if seen++; !diag.Known(diag.Cause(m[1])) {
+				t.Errorf("%s: no words for %q", file, m[1])
+			}
 		}
 	}
-	want("before serving", false)
-	h.set(true)
-	want("serving", true)
-	f.Away(true)
-	for i := range 6 {
-		now = now.Add(awayTime / 6)
-		want(fmt.Sprintf("away %d", i), i < 5)
+	if seen < 28 {
+		t.Errorf("found %d causes only", seen)
 	}
-	f.Away(false)
-	want("an answer is believed for a moment", false)
-	now = now.Add(healthAge)
-	want("back", true)
-	h.set(false)
-	want("stopping", false)
 }

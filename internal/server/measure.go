@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/eidermail/eider/internal/kv"
@@ -13,6 +14,8 @@ import (
 type measured struct {
 	kv.Store
 	m *obs.Metrics
+	// foreground counts the commits that are not background work.
+	foreground *atomic.Int64
 }
 
 func (s measured) observe(call string, start time.Time, err error) {
@@ -44,6 +47,9 @@ func (s measured) GetMulti(ctx context.Context, keys ...[]byte) ([]kv.Item, erro
 func (s measured) Update(ctx context.Context, guards [][]byte, fn func(kv.Tx) error, opts ...kv.Option) error {
 	start := time.Now()
 	err := s.Store.Update(ctx, guards, fn, opts...)
+	if !kv.Options(opts...).Background {
+		s.foreground.Add(1)
+	}
 	s.observe("update", start, err)
 	return err
 }

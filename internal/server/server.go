@@ -12,10 +12,8 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +21,8 @@ import (
 	"github.com/eidermail/eider/internal/advert"
 	"github.com/eidermail/eider/internal/certs"
 	"github.com/eidermail/eider/internal/config"
+	"github.com/eidermail/eider/internal/diag"
+	"github.com/eidermail/eider/internal/janitor/repack"
 	"github.com/eidermail/eider/internal/web"
 	"github.com/eidermail/eider/internal/web/api"
 )
@@ -38,8 +38,11 @@ type Server struct {
 	api      *api.API
 	site     *web.Site
 	health   *health
+	usage    *usage
+	repack   *repack.Repacker
 	control  net.Listener
 	certs    *certs.Certs
+	stories  *diag.Log
 	startTLS bool // the plain ports offer STARTTLS
 	started  time.Time
 	ready    chan struct{}
@@ -47,17 +50,11 @@ type Server struct {
 	closing  sync.Once
 }
 
-// task is one thing that runs until its context ends: a listener or a loop.
-type task struct {
-	name string
-	run  func(context.Context) error
-}
-
 // New builds a server and opens its listeners; nothing is served yet. On an
 // error everything that was opened is closed again, the store included.
 func New(ctx context.Context, o Options) (*Server, error) {
 	o.fill()
-	s := &Server{ready: make(chan struct{}), started: o.Now()}
+	s := &Server{ready: make(chan struct{}), started: o.Now(), stories: diag.New(o.Now)}
 	fail := func(err error) (*Server, error) {
 		closeAll(s.bound)
 		if s.control != nil {
@@ -83,7 +80,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err := s.people(ctx, ports(s.bound), s.startTLS); err != nil {
 		return fail(err)
 	}
-	s.health = newHealth(s.kv, o.Now)
+	if err := s.openNode(ctx); err != nil {
+		return fail(err)
+	}
 	if err := s.wire(ctx); err != nil {
 		return fail(err)
 	}
@@ -102,42 +101,6 @@ func (s *Server) WebURL() string { return s.advert.For("", false).Web }
 
 // Ready is closed once the server serves.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
-
-// Run serves until ctx ends, drains, and closes the store. A part that fails
-// ends the others.
-func (s *Server) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	errs := make(chan error, len(s.tasks))
-	for _, t := range s.tasks {
-		go func() {
-			err := t.run(ctx)
-			if err != nil {
-				err = fmt.Errorf("%s: %w", t.name, err)
-			} else if ctx.Err() == nil {
-				err = fmt.Errorf("%s ended by itself", t.name)
-			}
-			errs <- err
-		}()
-	}
-	err := s.serving()
-	if err != nil {
-		cancel()
-	}
-	// Memory that only starting needed goes back to the system.
-	debug.FreeOSMemory()
-	for range s.tasks {
-		select {
-		case e := <-errs:
-			err = errors.Join(err, e)
-		case <-ctx.Done():
-			s.drain()
-			err = errors.Join(err, <-errs)
-		}
-		cancel()
-	}
-	return errors.Join(err, s.Close())
-}
 
 // serving tells the world.
 func (s *Server) serving() error {
@@ -165,7 +128,9 @@ func (s *Server) drain() {
 	if s.draining.Swap(true) {
 		return
 	}
-	s.health.set(false)
+	if s.health != nil {
+		s.health.set(false)
+	}
 	s.o.Log.Info("stopping: no new work, transactions finish", "at_most", DrainTime.String())
 	if s.api != nil {
 		s.api.Drain()

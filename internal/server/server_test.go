@@ -236,8 +236,14 @@ func TestStoreAway(t *testing.T) {
 	if code, _ := get(t, "http://"+a+"/healthz"); code != 200 {
 		t.Errorf("healthz %d", code)
 	}
-	if code, body := get(t, "http://"+a+"/readyz"); code != 200 || !strings.Contains(body, "slow") {
-		t.Errorf("readyz %d %q", code, body)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		code, body := get(t, "http://"+a+"/readyz")
+		if code != 200 || time.Now().After(end) {
+			t.Fatalf("readyz %d %q", code, body)
+		}
+		if strings.Contains(body, "degraded") && strings.Contains(body, "slow") {
+			break
+		}
 	}
 	f.Away(false)
 }
@@ -372,5 +378,32 @@ func TestPublicMode(t *testing.T) {
 	r.WriteBanner(&b)
 	if !strings.Contains(b.String(), "https://mail.example.com") || strings.Contains(b.String(), "Catch-all") {
 		t.Errorf("banner:\n%s", b.String())
+	}
+}
+
+// TestCaught: the newest messages are shown, and all are counted.
+func TestCaught(t *testing.T) {
+	t.Parallel()
+	r := start(t, server.Options{Config: settings(t)})
+	for i := range server.MaxCaught + 3 {
+		if i == server.MaxCaught {
+			var b strings.Builder
+			if err := r.WriteCaught(t.Context(), &b); err != nil || !strings.Contains(b.String(), "caught 20 messages:") {
+				t.Errorf("%v: %s", err, b.String())
+			}
+		}
+		msg := fmt.Sprintf("Subject: number-%d.\r\n\r\nx\r\n", i)
+		if err := smtp.SendMail(r.Addrs()["smtp"], nil, "a@b.test", []string{"c@d.test"}, []byte(msg)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var b strings.Builder
+	if err := r.WriteCaught(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	text := b.String()
+	if n := strings.Count(text, "number-"); n != server.MaxCaught || !strings.Contains(text, "caught 23 messages, the last 20") ||
+		strings.Contains(text, "number-2.") || !strings.Contains(text, "number-22.") {
+		t.Errorf("%d are shown: %s", n, text)
 	}
 }

@@ -8,7 +8,6 @@ import (
 
 	"github.com/eidermail/eider/internal/imap"
 	"github.com/eidermail/eider/internal/imap/imapd"
-	"github.com/eidermail/eider/internal/janitor"
 	"github.com/eidermail/eider/internal/netx"
 	"github.com/eidermail/eider/internal/pop3"
 	"github.com/eidermail/eider/internal/pop3/pop3d"
@@ -16,6 +15,7 @@ import (
 	"github.com/eidermail/eider/internal/smtp/smtpd"
 	"github.com/eidermail/eider/internal/web"
 	"github.com/eidermail/eider/internal/web/api"
+	"github.com/eidermail/eider/internal/web/faces"
 )
 
 // wire makes a task of every listener and every background loop.
@@ -25,13 +25,19 @@ func (s *Server) wire(ctx context.Context) error {
 		return err
 	}
 	s.add("key rings", s.rings.Run)
+	s.add("operator", s.operator.Run)
 	s.add("certificate", s.certs.Run)
-	s.add("janitor", janitor.New(janitor.Options{Store: s.mail, KV: s.kv, Log: s.o.Log, Now: s.o.Now}).Run)
+	s.add("janitor", s.runJanitor)
+	s.add("usage", s.usage.run)
+	if s.o.Config.Repack.Std() > 0 {
+		s.add("repack", s.repack.Run)
+	}
+	s.addLate("heartbeat", s.health.node.Run)
 	mta, mua, pop := s.smtpBackend(), s.imapServer(), s.pop3Backend()
 	for _, b := range s.bound {
 		switch b.name {
 		case "http":
-			s.addHTTP(b, pages, nil)
+			s.addHTTP(b, s.toHTTPS(pages), nil)
 		case "https":
 			s.addHTTP(b, pages, s.certs.TLSConfig())
 		case "admin":
@@ -52,31 +58,43 @@ func (s *Server) wire(ctx context.Context) error {
 }
 
 func (s *Server) add(name string, run func(context.Context) error) {
-	s.tasks = append(s.tasks, task{name, run})
+	s.tasks = append(s.tasks, task{name: name, run: run})
+}
+
+func (s *Server) addLate(name string, run func(context.Context) error) {
+	s.tasks = append(s.tasks, task{name, run, true})
 }
 
 func (s *Server) addHTTP(b bound, h http.Handler, t *tls.Config) {
 	if t != nil {
-		t.NextProtos = []string{"h2", "http/1.1"}
+		t.NextProtos = s.certs.NextProtos("h2", "http/1.1")
 	}
-	srv := s.newHTTP(b.name, h, t)
-	var l net.Listener = newMeter(b.l, b.name, s.o.Metrics)
-	s.add(b.name, func(ctx context.Context) error { return serveHTTP(ctx, srv, l, DrainTime) })
+	if s.o.Config.Proxied(b.name) {
+		h = markProxied(h)
+	}
+	srv, l := s.newHTTP(b.name, h, t), s.front(b.name, newMeter(b.l, b.name, s.o.Metrics))
+	if b.name != "admin" { // the operator does not lock himself out
+		l = s.gates.listen(l, int(s.o.Config.AddressConns))
+	}
+	s.addLate(b.name, func(ctx context.Context) error { return serveHTTP(ctx, srv, l, DrainTime) })
 }
 
 // pages are the web pages with the API.
 func (s *Server) pages() (http.Handler, error) {
 	var err error
 	s.api, err = api.New(api.Options{Store: s.mail, Auth: s.auth, Provision: s.provision, Advert: s.advert,
-		Log: s.o.Log, Metrics: s.o.Metrics, Now: s.o.Now, Version: s.o.Version})
+		ViaProxy: viaProxy, Log: s.o.Log, Metrics: s.o.Metrics, Now: s.o.Now, Version: s.o.Version})
 	if err != nil {
 		return nil, err
 	}
 	s.site, err = web.New(web.Options{
 		Store: s.mail, Auth: s.auth, Policy: s.policy, Provision: s.provision, Advert: s.advert, API: s.api,
-		Health: s.health, Log: s.o.Log, Now: s.o.Now, Version: s.o.Version, CA: s.certs.CAPEM(),
+		Faces: faces.New(faces.Options{Store: s.mail, Auth: s.auth, Policy: s.policy, Spool: s.spool, ViaProxy: viaProxy,
+			Log: s.o.Log, Now: s.o.Now, Version: s.o.Version}),
+		ViaProxy: viaProxy, Health: s.health, Log: s.o.Log, Now: s.o.Now, Version: s.o.Version, CA: s.certs.CAPEM(),
+		AbuseContact: s.o.Config.AbuseContact, Stories: s.stories, Facts: s.facts(),
 		Domain: s.o.Config.Domain, Limits: s.defaultLimits(),
-		Ping: func(ctx context.Context) error { _, err := s.health.store(ctx); return err },
+		Ping: func(context.Context) error { _, err := s.health.node.Store(); return err },
 	})
 	if err != nil {
 		return nil, err
@@ -94,7 +112,7 @@ func (s *Server) hostname() string {
 
 // conns are the bounds of a mail listener.
 func (s *Server) conns(name string) netx.Options {
-	return netx.Options{Drain: DrainTime, Log: s.o.Log.With("listener", name)}
+	return netx.Options{Drain: DrainTime, MaxPerHost: int(s.o.Config.AddressConns), Log: s.o.Log.With("listener", name)}
 }
 
 func (s *Server) smtpBackend() *smtpd.Backend {
@@ -110,7 +128,7 @@ func (s *Server) smtpBackend() *smtpd.Backend {
 func (s *Server) addSMTP(b bound, d *smtpd.Backend, m smtp.Mode) {
 	o := smtp.Options{Mode: m, Hostname: s.hostname(), ImplicitTLS: b.name == "smtps",
 		MaxSize: int64(s.o.Config.MessageLimit), Conns: s.conns(b.name), NewSession: d.NewSession,
-		Log: s.o.Log.With("listener", b.name)}
+		Log: s.o.Log.With("listener", b.name), Done: s.smtpDone(b.name)}
 	if o.ImplicitTLS || s.startTLS {
 		o.TLS = s.certs.TLSConfig()
 	}
@@ -131,11 +149,12 @@ func (s *Server) addIMAP(b bound, srv *imap.Server) {
 	}
 	s.add(b.name, func(ctx context.Context) error {
 		return netx.Serve(ctx, l, o, func(ctx context.Context, nc net.Conn) {
-			peer := netx.ClientAddr(nc).Addr()
+			peer, proxied := netx.ClientAddr(nc).Addr(), netx.ViaProxy(nc)
 			if secure {
 				nc = tls.Server(nc, t)
 			}
-			srv.ServeConn(ctx, nc, imap.ConnInfo{Remote: peer, TLS: secure, Trusted: s.policy.AuthInClear(peer, false)})
+			s.serveIMAP(ctx, srv, nc, imap.ConnInfo{Remote: peer, TLS: secure,
+				Trusted: s.policy.AuthInClear(peer, proxied)})
 		})
 	})
 }
@@ -146,7 +165,7 @@ func (s *Server) pop3Backend() *pop3d.Backend {
 
 func (s *Server) addPOP3(b bound, d *pop3d.Backend) {
 	o := pop3.Options{Hostname: s.hostname(), ImplicitTLS: b.name == "pop3s", Conns: s.conns(b.name),
-		NewSession: d.NewSession, Log: s.o.Log.With("listener", b.name)}
+		NewSession: d.NewSession, Log: s.o.Log.With("listener", b.name), Done: s.pop3Done(b.name)}
 	if o.ImplicitTLS || s.startTLS {
 		o.TLS = s.certs.TLSConfig()
 	}
@@ -155,4 +174,26 @@ func (s *Server) addPOP3(b bound, d *pop3d.Backend) {
 }
 
 // count counts the connections of a listener.
-func (s *Server) count(b bound) net.Listener { return &counted{b.l, b.name, s.o.Metrics} }
+func (s *Server) count(b bound) net.Listener {
+	return s.gates.listen(s.front(b.name, &counted{b.l, b.name, s.o.Metrics}), 0)
+}
+
+// front makes a listener that stands behind proxies one that takes only their connections.
+func (s *Server) front(name string, l net.Listener) net.Listener {
+	if !s.o.Config.Proxied(name) {
+		return l
+	}
+	return netx.Proxied(l, netx.ProxyOptions{From: s.o.Config.ProxyFrom, Log: s.o.Log.With("listener", name)})
+}
+
+type proxiedKey struct{}
+
+// markProxied marks the requests of a listener that stands behind proxies.
+func markProxied(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), proxiedKey{}, true)))
+	})
+}
+
+// viaProxy tells whether a request is so marked.
+func viaProxy(r *http.Request) bool { return r.Context().Value(proxiedKey{}) != nil }
