@@ -41,8 +41,26 @@ func routes(t *testing.T, s *target) []route {
 			all = append(all, route{strings.ToUpper(m), path})
 		}
 	}
+	for _, m := range registered(t, "internal/web/api/api.go") {
+		if described.Paths[m.path][strings.ToLower(m.method)] == nil {
+			t.Errorf("%s %s is not in /openapi.json", m.method, m.path)
+		}
+	}
 	if len(all) < 40 {
 		t.Fatalf("only %d routes found", len(all))
+	}
+	return all
+}
+
+// registered are the routes that a file registers by itself.
+func registered(t *testing.T, file string) (all []route) {
+	t.Helper()
+	src, err := os.ReadFile(filepath.Join(harness.Root(t), file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`HandleFunc\("([A-Z]+) (/[^"]*)"`).FindAllStringSubmatch(string(src), -1) {
+		all = append(all, route{m[1], m[2]})
 	}
 	return all
 }

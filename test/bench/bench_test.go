@@ -55,6 +55,8 @@ func spread(v []float64) string {
 // TestBenchDelivery prints messages and megabytes a second of each server,
 // into one account and into 20: median of interleaved runs with the spread.
 // Without -bench-peers it makes one short run of this server and the limit loop.
+// EIDER_BENCH_BASE names another binary of eider: the two run by turns, and this
+// one must keep 0.8 of the throughput of that one. (Storage's is f8fee4e.)
 func TestBenchDelivery(t *testing.T) {
 	mail := Stuff(corpus.Everyday(t))
 	type maker struct {
@@ -62,12 +64,15 @@ func TestBenchDelivery(t *testing.T) {
 		make func(t testing.TB, n int) *Proc
 	}
 	servers := []maker{{"eider", Eider}, {"limit loop", BareLimit}}
-	rounds := 1
+	rounds, before := 1, os.Getenv("EIDER_BENCH_BASE")
 	if *peers {
 		rounds = *runs
 		servers = append(servers, maker{"mailpit " + MailpitVersion, Mailpit},
 			maker{"dovecot lmtp maildir", func(t testing.TB, n int) *Proc { return Dovecot(t, "maildir", n) }},
 			maker{"dovecot lmtp mdbox", func(t testing.TB, n int) *Proc { return Dovecot(t, "mdbox", n) }})
+	} else if before != "" {
+		rounds = *runs
+		servers = []maker{{"eider", Eider}, {"eider before", func(t testing.TB, n int) *Proc { return EiderAt(t, before, n) }}}
 	} else {
 		mail = mail[:500]
 	}
@@ -91,8 +96,18 @@ func TestBenchDelivery(t *testing.T) {
 			}
 		}
 		report(t, accounts, figs)
+		if before != "" && !*peers {
+			now, _ := figs[0].median()
+			was, _ := figs[1].median()
+			if now < keptThroughput*was {
+				t.Errorf("into %d accounts: %.2f of the throughput before, at least %.1f", accounts, now/was, keptThroughput)
+			}
+		}
 	}
 }
+
+// keptThroughput is what a change may leave of delivery's throughput.
+const keptThroughput = 0.8
 
 func report(t *testing.T, accounts int, figs []*figures) {
 	var b strings.Builder

@@ -21,6 +21,7 @@ const MailpitVersion = "v1.30.5"
 // Proc is a running server with its process, for memory figures.
 type Proc struct {
 	Target Target
+	Dir    string // where it keeps mail, if the test may look
 	pid    int
 }
 
@@ -104,14 +105,17 @@ func rcpts(n int) func(int) string {
 }
 
 // Eider starts this server and makes n accounts.
-func Eider(t testing.TB, n int) *Proc {
-	s := harness.Start(t, "--account-quota", "100GB", "--account-messages", "10000000")
+func Eider(t testing.TB, n int) *Proc { return EiderAt(t, harness.Binary(t), n) }
+
+// EiderAt is Eider for another binary of it.
+func EiderAt(t testing.TB, bin string, n int) *Proc {
+	s := harness.StartBinary(t, bin, t.TempDir(), "--account-quota", "100GB", "--account-messages", "10000000")
 	accts := make([]harness.Account, n)
 	for i := range accts {
 		accts[i] = s.NewAccount(t)
 	}
-	return &Proc{Target{Addr: s.SMTP, Rcpt: rcpts(n),
-		Login: func(c int) Login { return Login{accts[c%n].User, accts[c%n].Pass} }}, s.Process().Pid}
+	return &Proc{Target: Target{Addr: s.SMTP, Rcpt: rcpts(n),
+		Login: func(c int) Login { return Login{accts[c%n].User, accts[c%n].Pass} }}, pid: s.Process().Pid}
 }
 
 // BareLimit starts the limit loop in a process of its own.
@@ -123,7 +127,7 @@ func BareLimit(t testing.TB, n int) *Proc {
 	pid := start(t, cmd)
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if b, err := os.ReadFile(addrFile); err == nil && len(b) > 0 {
-			return &Proc{Target{Addr: string(b), Rcpt: rcpts(n)}, pid}
+			return &Proc{Target: Target{Addr: string(b), Rcpt: rcpts(n)}, pid: pid}
 		}
 	}
 	t.Fatal("the limit loop did not start")
@@ -149,10 +153,11 @@ func Mailpit(t testing.TB, n int) *Proc {
 	pid := start(t, exec.Command(bin, "--smtp", smtp, "--listen", web, "--disable-version-check",
 		"--database", filepath.Join(t.TempDir(), "mailpit.db"), "--max", "0", "--quiet"))
 	awaitPort(t, smtp)
-	return &Proc{Target{Addr: smtp, Rcpt: rcpts(n)}, pid}
+	return &Proc{Target: Target{Addr: smtp, Rcpt: rcpts(n)}, pid: pid}
 }
 
-// Dovecot starts Debian's LMTP with an fsync for every delivery.
+// Dovecot starts Debian's LMTP with an fsync for every delivery, on a format of
+// its mailboxes; with "+zstd" behind it, compressed.
 func Dovecot(t testing.TB, format string, n int) *Proc {
 	harness.Need(t, "dovecot")
 	if os.Getuid() != 0 {
@@ -167,6 +172,11 @@ func Dovecot(t testing.TB, format string, n int) *Proc {
 	_ = os.Mkdir(filepath.Join(dir, "mail"), 0o755)
 	const nobody = 65534
 	_ = os.Chown(filepath.Join(dir, "mail"), nobody, nobody)
+	format, packed := strings.CutSuffix(format, "+zstd")
+	plugins := ""
+	if packed {
+		plugins = "mail_plugins = zlib\nplugin {\n  zlib_save = zstd\n}\n"
+	}
 	port := freePort(t)
 	conf := filepath.Join(dir, "dovecot.conf")
 	text := fmt.Sprintf(`
@@ -196,11 +206,11 @@ service lmtp {
   }
 }
 `, dir, format, nobody, port, Connections)
-	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(conf, []byte(text+plugins), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	pid := start(t, exec.Command("dovecot", "-F", "-c", conf))
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	awaitPort(t, addr)
-	return &Proc{Target{Addr: addr, LMTP: true, Rcpt: rcpts(n)}, pid}
+	return &Proc{Target: Target{Addr: addr, LMTP: true, Rcpt: rcpts(n)}, Dir: filepath.Join(dir, "mail"), pid: pid}
 }

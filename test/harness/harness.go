@@ -45,18 +45,32 @@ func Need(t testing.TB, programs ...string) {
 // Missing ends the test because a part is not there.
 func Missing(t testing.TB, format string, args ...any) {
 	t.Helper()
-	text := "missing: " + fmt.Sprintf(format, args...)
+	end(t, "missing: "+fmt.Sprintf(format, args...))
+}
+
+// NoRight ends a test that needs a right of the user, like mounting a file
+// system: it fails under CI=true, where all rights are there, and skips elsewhere.
+func NoRight(t testing.TB, format string, args ...any) {
+	t.Helper()
+	end(t, "no right: "+fmt.Sprintf(format, args...))
+}
+
+// SoakOnly ends a test that is part of `make soak` alone, because what it
+// needs is too heavy to be installed for every run of the others.
+func SoakOnly(t testing.TB) {
+	t.Helper()
+	if os.Getenv("EIDER_SOAK") == "" {
+		t.Skip("only in make soak (EIDER_SOAK=1)")
+	}
+}
+
+// end is the one place where a test may skip for what is missing.
+func end(t testing.TB, text string) {
+	t.Helper()
 	if CI() {
 		t.Fatal(text)
 	}
 	t.Skip(text)
-}
-
-// NoRight skips a test that needs a right of the user, like mounting a file
-// system: nothing that could be installed.
-func NoRight(t testing.TB, format string, args ...any) {
-	t.Helper()
-	t.Skipf("no right: "+format, args...)
 }
 
 // Root is the folder of the project.
@@ -71,7 +85,8 @@ var build = sync.OnceValues(buildBinary)
 
 func buildBinary() (string, error) {
 	if p := os.Getenv("EIDER_BINARY"); p != "" {
-		return p, nil
+		_, err := os.Stat(p) // by which `go test` also knows that its last result is stale
+		return p, err
 	}
 	dir, err := os.MkdirTemp("", "eider-test-bin-")
 	if err != nil {
@@ -120,6 +135,7 @@ func (r *Ready) fill(raw map[string]any) {
 type Server struct {
 	Ready
 	Dir  string // data directory
+	bin  string
 	args []string
 	cmd  *exec.Cmd
 	out  *bytes.Buffer
@@ -137,7 +153,13 @@ func Start(t testing.TB, flags ...string) *Server {
 // StartIn is Start with a data directory that may hold data already.
 func StartIn(t testing.TB, dir string, flags ...string) *Server {
 	t.Helper()
-	s := &Server{Dir: dir, args: flags}
+	return StartBinary(t, Binary(t), dir, flags...)
+}
+
+// StartBinary is StartIn for another binary, like one of before a change.
+func StartBinary(t testing.TB, bin, dir string, flags ...string) *Server {
+	t.Helper()
+	s := &Server{Dir: dir, bin: bin, args: flags}
 	s.launch(t)
 	t.Cleanup(func() { s.Stop(t) })
 	return s
@@ -151,7 +173,7 @@ func (s *Server) launch(t testing.TB) {
 		args = append(args, "--"+l, "localhost:0")
 	}
 	s.out = &bytes.Buffer{}
-	s.cmd = exec.Command(Binary(t), append(args, s.args...)...)
+	s.cmd = exec.Command(s.bin, append(args, s.args...)...)
 	s.cmd.Stdout, s.cmd.Stderr = &locked{w: s.out, mu: &s.mu}, &locked{w: s.out, mu: &s.mu}
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {

@@ -7,7 +7,9 @@ import { login, note, run, sleep, web } from './lib.mjs';
 const { stage, sink, account, attacks } = JSON.parse(await readFile(process.argv[2], 'utf8'));
 const BARE = 0, CLEANED = 1, HEADED = 2, WHOLE = 3;
 const CLICKABLE = 'a, button, input[type=submit], input[type=image], summary, img[usemap], [href]:not(link):not(area)';
-const MOST_CLICKS = 8, WORKERS = 4, BATCH = 8;
+const MOST_CLICKS = 8, BATCH = 8;
+const WORKERS = 4; // pages side by side: each waits most of its time
+const OWNERS = 2; // each goes through a part of the list
 
 const scripts = new Set(); // addresses whose script ran, be its request stopped or not
 const asked = new Set(); // addresses that were asked for, be it stopped or not
@@ -48,9 +50,16 @@ async function watched(context) {
 }
 async function visit(page, url, ...records) {
   page.records = records;
-  try { await page.goto(url, { waitUntil: 'load', timeout: 30000 }); } catch (e) {
-    if (!/Download is starting|ERR_ABORTED/.test(e)) records.forEach((r) => { r.trouble ||= String(e).slice(0, 200); });
-  }
+  const before = page.url();
+  const go = async () => {
+    try { await page.goto(url, { waitUntil: 'load', timeout: 30000 }); } catch (e) {
+      if (!/Download is starting|ERR_ABORTED/.test(e)) records.forEach((r) => { r.trouble ||= String(e).slice(0, 200); });
+    }
+  };
+  await go();
+  // What the page before had begun may end the way to this one, on a busy machine:
+  // who is still there has not been where it was sent, and goes again.
+  if (before !== url && page.url() === before) await go();
 }
 const moved = (page, url) => { if (page.url() !== url) page.records.forEach((r) => { r.moved = page.url(); }); };
 
@@ -78,7 +87,7 @@ const place = (a, layer, click) => stage + (a.kind === 'html' ? `/hold/${layer}/
 /** Without defences there is something to wait for; behind them there should be nothing. */
 async function settle(layer, ...list) {
   const due = list.filter((a) => a.calls && layer === BARE);
-  for (let i = 0; i < (due.length ? 25 : 4) && !(due.length && due.every((a) => asked.has(a.hosts[layer][0]))); i++) await sleep(20);
+  for (let i = 0; i < (due.length ? 25 : 6) && !(due.length && due.every((a) => asked.has(a.hosts[layer][0]))); i++) await sleep(20);
   if (due.length) await sleep(30);
 }
 
@@ -145,9 +154,9 @@ const foreign = () => {
 const look = async (page, r, what) => { r.dom.push(...(await page.evaluate(foreign)).map((b) => `${what}: ${b}`)); };
 
 /** The owner, who goes through the list from the newest to the oldest. */
-const owner = () => async (page) => {
+const owner = (list) => async (page) => {
   await visit(page, web + '/messages');
-  for (const a of [...attacks].reverse()) {
+  for (const a of [...list].reverse()) {
     const r = at(WHOLE, false, a.id);
     page.records = [r];
     const path = `/messages/${a.mail}`;
@@ -189,10 +198,10 @@ const stranger = (a) => async (page) => {
   r.doubts = await page.locator('.doubts li').count();
   const files = page.locator('.files a');
   if (a.kind !== 'html' && await files.count()) {
-    const d = page.waitForEvent('download', { timeout: 5000 }).catch(() => { r.trouble ||= 'the file was not downloaded'; });
+    const d = page.waitForEvent('download', { timeout: 30000 }).catch(() => { r.trouble ||= 'the file was not downloaded'; });
     await files.first().click();
     await d;
-  } else await sleep(60);
+  } else await sleep(120);
   moved(page, url);
 };
 
@@ -248,7 +257,9 @@ await run({
     const mine = await open({ viewport: size, acceptDownloads: true });
     const lax = await open({ viewport: size, bypassCSP: true });
     for (const c of [mine, lax]) { listen(c); await login(c, account); }
-    await each(mine, [owner(), ...attacks.map((a) => stranger(a)), ...click.map((a) => clicking(a, WHOLE, `${web}/message/${a.clickLink}`))]);
+    const part = Math.ceil(attacks.length / OWNERS);
+    const owners = Array.from({ length: OWNERS }, (_, i) => owner(attacks.slice(i * part, (i + 1) * part))).reverse();
+    await each(mine, [...owners, ...attacks.map((a) => stranger(a)), ...click.map((a) => clicking(a, WHOLE, `${web}/message/${a.clickLink}`))]);
     await each(lax, attacks.filter((a) => a.kind === 'file').map((a) => misuse(a)));
     lap('the product');
     await sleep(500);

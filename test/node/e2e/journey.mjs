@@ -196,6 +196,7 @@ async function keyboard(open) {
   await key('Enter');
   await page.waitForURL(/done=out/);
   await page.goto('/login');
+  await page.locator('input[name=user]:focus').waitFor(); // autofocus comes with the first frame, after load
   await page.keyboard.type(a.user);
   await key('Tab');
   await page.keyboard.type(a.pass);

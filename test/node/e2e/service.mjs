@@ -101,7 +101,7 @@ async function crossSite(open) {
         f.onload = f.onerror = done;
         f.src = src;
         document.body.replaceChildren(f);
-        setTimeout(done, 3000);
+        setTimeout(done, 700);
       }), web + path);
       const frame = page.frames()[1];
       const text = await frame?.locator('body').innerText().catch(() => '') || '';
