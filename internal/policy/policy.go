@@ -13,7 +13,6 @@ package policy
 import (
 	"context"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/eidermail/eider/internal/addr"
@@ -63,13 +62,8 @@ type Policy struct {
 	names   map[string]bool
 	trusted []netip.Prefix
 
-	mu     sync.Mutex // held while the store is asked: one asker at a time
-	asked  time.Time
-	health kv.Health // zero before the first answer: room enough
-
-	countMu  sync.Mutex // held while accounts are counted: one counter at a time
-	counted  time.Time
-	accounts int64
+	health   *aged[kv.Health] // zero before the first answer: room enough
+	accounts *aged[int64]     // how many there are
 }
 
 // New returns a Policy.
@@ -77,7 +71,7 @@ func New(o Options) *Policy {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	p := &Policy{o: o, names: map[string]bool{}}
+	p := &Policy{o: o, names: map[string]bool{}, health: newAged[kv.Health](), accounts: newAged[int64]()}
 	for _, n := range append([]string{o.PublicHost}, o.AllowHost...) {
 		if n != "" {
 			p.names[hostKey(n)] = true
@@ -203,21 +197,16 @@ func (p *Policy) Route(accts []mailstore.AcctID) []mailstore.AcctID {
 }
 
 // Space refuses with Kind NoSpace when the store is below its reserve, or takes
-// all the space it may take. Reads,
-// deletes and expiry go on without asking. Where the store cannot be asked its
+// all the space it may take. Reads, deletes and expiry go on without asking. Where the store cannot be asked its
 // last answer stands: the commit will tell.
 func (p *Policy) Space(ctx context.Context) error {
 	if p.o.Health == nil {
 		return nil
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if now := p.o.Now(); p.asked.IsZero() || now.Sub(p.asked) >= healthAge {
-		if h, err := p.o.Health(ctx); err == nil {
-			p.asked, p.health = now, h
-		}
-	}
-	h, most := p.health, p.o.Strangers.StoreBytes
+	_ = p.health.refresh(ctx, healthAge, p.o.Now, p.o.Health) // the last answer stands
+	var h kv.Health
+	p.health.use(func(last *kv.Health, _ time.Time) { h = *last })
+	most := p.o.Strangers.StoreBytes
 	if h.FreeBytes >= 0 && h.FreeBytes < h.ReserveBytes || most > 0 && h.UsedBytes >= most {
 		return &mailstore.Error{Op: "space", Kind: mailstore.NoSpace}
 	}

@@ -140,28 +140,31 @@ func (p *Policy) underAccounts(ctx context.Context) (giveBack func(), err error)
 	if most <= 0 {
 		return func() {}, nil
 	}
-	p.countMu.Lock()
-	defer p.countMu.Unlock()
-	if now := p.o.Now(); p.counted.IsZero() || now.Sub(p.counted) >= countAge {
-		n, err := census.Count(ctx, p.o.Store.KV())
-		if err != nil {
-			return nil, &mailstore.Error{Op: "policy", Kind: mailstore.Transient, Err: err}
-		}
-		p.counted, p.accounts = now, n
+	err = p.accounts.refresh(ctx, countAge, p.o.Now, func(ctx context.Context) (int64, error) {
+		return census.Count(ctx, p.o.Store.KV())
+	})
+	if err != nil {
+		return nil, &mailstore.Error{Op: "policy", Kind: mailstore.Transient, Err: err}
 	}
-	if p.accounts >= most {
+	room := false
+	var counted time.Time
+	p.accounts.use(func(n *int64, at time.Time) {
+		if room = *n < most; room {
+			*n++
+		}
+		counted = at
+	})
+	if !room {
 		return nil, &Refusal{Kind: mailstore.Limit, Retry: accountsRetry, Reason: fmt.Sprintf(
 			"This server has all the %d accounts it may have; unused ones go by themselves. Try again in %s.",
 			most, span(accountsRetry))}
 	}
-	p.accounts++
-	of := p.counted
 	return func() {
-		p.countMu.Lock()
-		defer p.countMu.Unlock()
-		if p.counted.Equal(of) { // a newer count has not counted it
-			p.accounts--
-		}
+		p.accounts.use(func(n *int64, at time.Time) {
+			if at.Equal(counted) { // a newer count has not counted it
+				*n--
+			}
+		})
 	}, nil
 }
 

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/eidermail/eider/internal/bus"
 	"github.com/eidermail/eider/internal/bus/membus"
 	"github.com/eidermail/eider/internal/kv"
+	"github.com/eidermail/eider/internal/kv/faultkv"
 	"github.com/eidermail/eider/internal/kv/memkv"
 	"github.com/eidermail/eider/internal/mailstore"
 	"github.com/eidermail/eider/internal/policy"
@@ -173,4 +176,38 @@ func TestAccountRates(t *testing.T) {
 		t.Error(err)
 	}
 	refused(t, p.Linked(t.Context(), 7, 200), mailstore.Limit, "links of this account")
+}
+
+// A store that does not answer makes nobody wait for others: each call ends with its own context.
+func TestSilentStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := membus.New()
+		defer b.Close()
+		silent := faultkv.Wrap(memkv.New(), 1)
+		st, err := mailstore.Open(t.Context(), mailstore.Options{KV: silent, Bus: b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := policy.New(policy.Options{Public: true, Store: st, Health: silent.Ping, Strangers: policy.Strangers{Accounts: 3}})
+		silent.Add(faultkv.Fault{Ops: faultkv.All, Hang: true})
+		const budget = 5 * time.Second
+		var calls sync.WaitGroup
+		for range 10 {
+			for what, call := range map[string]func(context.Context) error{
+				"Create": func(ctx context.Context) error { return p.Create(ctx, ask("192.0.2.1")) },
+				"Space":  p.Space,
+			} {
+				calls.Go(func() {
+					ctx, cancel := context.WithTimeout(t.Context(), budget)
+					defer cancel()
+					began := time.Now()
+					err := call(ctx)
+					if d := time.Since(began); d > budget || (err == nil) != (what == "Space") {
+						t.Errorf("%s: %v after %v", what, err, d)
+					}
+				})
+			}
+		}
+		calls.Wait()
+	})
 }
