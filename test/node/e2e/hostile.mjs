@@ -8,6 +8,7 @@ const { stage, sink, account, attacks } = JSON.parse(await readFile(process.argv
 const BARE = 0, CLEANED = 1, HEADED = 2, WHOLE = 3;
 const CLICKABLE = 'a, button, input[type=submit], input[type=image], summary, img[usemap], [href]:not(link):not(area)';
 const MOST_CLICKS = 8, BATCH = 8;
+const CLICKS = 3; // on a file until it is downloaded
 const WORKERS = 4; // pages side by side: each waits most of its time
 const OWNERS = 2; // each goes through a part of the list
 
@@ -198,9 +199,13 @@ const stranger = (a) => async (page) => {
   r.doubts = await page.locator('.doubts li').count();
   const files = page.locator('.files a');
   if (a.kind !== 'html' && await files.count()) {
-    const d = page.waitForEvent('download', { timeout: 30000 }).catch(() => { r.trouble ||= 'the file was not downloaded'; });
-    await files.first().click();
-    await d;
+    let came = false; // a click's download can be lost where several begin at once
+    for (let i = 0; i < CLICKS && !came; i++) {
+      const d = page.waitForEvent('download', { timeout: 10000 }).then(() => true, () => false);
+      await files.first().click();
+      came = await d;
+    }
+    if (!came) r.trouble ||= 'the file was not downloaded';
   } else await sleep(120);
   moved(page, url);
 };
