@@ -97,7 +97,7 @@ func (c *conn) command() error {
 	if !ok {
 		return c.badCommand("*", &imapwire.SyntaxError{Text: "a command starts with a tag"})
 	}
-	if !d.ExpectSP() {
+	if !d.SP() {
 		return c.badCommand(tag, &imapwire.SyntaxError{Text: "a command follows the tag"})
 	}
 	r := c.newRequest(tag)

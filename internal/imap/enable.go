@@ -47,13 +47,26 @@ func (c *conn) handleEnable(r *request) error {
 		}
 	}
 	c.enc.CRLF()
-	now.condstore = now.condstore || now.qresync // RFC 7162 §3.2.3
+	condstore := now.condstore || now.qresync // RFC 7162 §3.2.3
+	now.condstore = c.on.condstore
 	c.on = now
+	if condstore {
+		c.enableCondstore()
+	}
 	c.enc.UTF8 = now.utf8 || now.rev2
 	c.dec.UTF8, c.dec.NoCharset = c.enc.UTF8, now.utf8
 	return nil
 }
 
 // enableCondstore switches CONDSTORE on: by ENABLE, or by a command that needs
-// it (RFC 7162 §3.1.8).
-func (c *conn) enableCondstore() { c.on.condstore = true }
+// it. A client that has a mailbox open is told where it is (RFC 7162 §3.1).
+func (c *conn) enableCondstore() {
+	if !c.on.condstore && c.state == selected {
+		c.writeHighest(c.modseq)
+	}
+	c.on.condstore = true
+}
+
+func (c *conn) writeHighest(modseq uint64) {
+	c.enc.Raw("* OK [HIGHESTMODSEQ ").Number64(max(modseq, 1)).Raw("] highest").CRLF()
+}

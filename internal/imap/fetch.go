@@ -60,17 +60,10 @@ func (c *conn) handleFetch(r *request) error {
 
 // fetchItems completes the list of items and notes what they need.
 func (c *conn) fetchItems(r *request, items []imapwire.FetchItem, o *FetchOptions) []imapwire.FetchItem {
-	hasUID, hasModSeq := false, false
 	for i := range items {
-		f := &items[i]
-		switch f.Kind {
-		case imapwire.ItemUID:
-			hasUID = true
-		case imapwire.ItemModSeq:
-			hasModSeq = true
-		}
-		addNeeds(o, f)
+		addNeeds(o, &items[i])
 	}
+	hasModSeq := imapwire.Asks(items, imapwire.ItemModSeq)
 	if o.HasChangedSince && !hasModSeq {
 		hasModSeq = true
 		items = append([]imapwire.FetchItem{{Kind: imapwire.ItemModSeq}}, items...)
@@ -78,7 +71,7 @@ func (c *conn) fetchItems(r *request, items []imapwire.FetchItem, o *FetchOption
 	if hasModSeq {
 		c.enableCondstore()
 	}
-	if r.uid && !hasUID && !c.on.uidOnly {
+	if r.uid && !c.on.uidOnly && !imapwire.Asks(items, imapwire.ItemUID) {
 		items = append([]imapwire.FetchItem{{Kind: imapwire.ItemUID}}, items...)
 	}
 	return items
@@ -135,12 +128,10 @@ func (f *fetcher) write(m *Message) error {
 	}
 	f.head = headerCache{}
 	c.fetchHead(m.UID)
-	flags := false
 	for i := range f.items {
 		if i > 0 {
 			e.SP()
 		}
-		flags = flags || f.items[i].Kind == imapwire.ItemFlags
 		var err error
 		switch {
 		case f.ids == nil || f.ids[i] == 0:
@@ -156,15 +147,25 @@ func (f *fetcher) write(m *Message) error {
 	}
 	if m.MarkedSeen {
 		c.view.Tell(m.UID, m.ModSeq)
-		if c.on.condstore {
-			e.Raw(" MODSEQ (").Number64(m.ModSeq).Byte(')')
-		}
-		if !flags {
-			e.Raw(" FLAGS ").Flags(c.systemFlags(m.UID, m.Flags.System), m.Flags.Keywords)
-		}
+		f.seen(m)
 	}
 	e.Byte(')').CRLF()
 	return e.Err()
+}
+
+// seen tells what setting \Seen has changed, as far as the items do not
+// (RFC 9051 §6.4.5, RFC 7162 §3.2.4).
+func (f *fetcher) seen(m *Message) {
+	c, e := f.c, f.c.enc
+	if c.on.condstore && !c.on.uidOnly && !imapwire.Asks(f.items, imapwire.ItemUID) {
+		e.Raw(" UID ").Number(m.UID)
+	}
+	if c.on.condstore && !imapwire.Asks(f.items, imapwire.ItemModSeq) {
+		e.Raw(" MODSEQ (").Number64(m.ModSeq).Byte(')')
+	}
+	if !imapwire.Asks(f.items, imapwire.ItemFlags) {
+		e.Raw(" FLAGS ").Flags(c.systemFlags(m.UID, m.Flags.System), m.Flags.Keywords)
+	}
 }
 
 func (f *fetcher) item(it *imapwire.FetchItem, m *Message) error {

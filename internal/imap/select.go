@@ -90,7 +90,7 @@ func (c *conn) writeSelected(m *Selected) {
 	}
 	e.Raw("* OK [UIDVALIDITY ").Number(m.UIDValidity).Raw("] UIDs are valid").CRLF()
 	e.Raw("* OK [UIDNEXT ").Number(c.view.Next()).Raw("] predicted next UID").CRLF()
-	e.Raw("* OK [HIGHESTMODSEQ ").Number64(max(m.HighestModSeq, 1)).Raw("] highest").CRLF()
+	c.writeHighest(m.HighestModSeq)
 	if m.ObjectID != "" {
 		e.Raw("* OK [MAILBOXID (").Raw(m.ObjectID).Raw(")] mailbox id").CRLF()
 	}

@@ -23,7 +23,10 @@ func (c *conn) handleStore(r *request) error {
 	if c.readOnly {
 		return errReadOnly
 	}
-	if ch.HasUnchangedSince {
+	if ch.HasUnchangedSince && !c.on.condstore {
+		if err := c.settle(); err != nil { // what waits was sent before
+			return &inputError{err}
+		}
 		c.enableCondstore()
 	}
 	if uids.Empty() {

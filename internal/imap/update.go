@@ -51,12 +51,17 @@ func (c *conn) tell(r *request, u *Update) {
 		return
 	}
 	for i := range changed {
-		c.writeFlags(&changed[i], false)
+		c.writeFlags(&changed[i], c.on.rev2) // RFC 9051 §7.5.2: with the UID, as nobody asked
 	}
 }
 
 func (c *conn) writeExists() {
 	c.enc.Raw("* ").Number(c.view.Count()).Raw(" EXISTS").CRLF()
+	c.writeRecent()
+}
+
+// writeRecent: RFC 3501 §7.3.2.
+func (c *conn) writeRecent() {
 	if !c.on.rev2 {
 		c.enc.Raw("* ").Number(uint32(c.view.Recent().Len())).Raw(" RECENT").CRLF()
 	}
@@ -104,6 +109,7 @@ func (c *conn) systemFlags(uid uint32, f imapwire.System) imapwire.System {
 // tellExpunged writes the expunges that wait (RFC 9051 §7.5.1), by UID to who
 // knows VANISHED (RFC 7162 §3.2.10, RFC 9586 §3.4).
 func (c *conn) tellExpunged() {
+	recent := c.view.Recent().Len()
 	uids, seqs := c.view.TakeExpunged()
 	if uids.Empty() {
 		return
@@ -111,12 +117,15 @@ func (c *conn) tellExpunged() {
 	c.saved = c.saved.Subtract(uids)
 	if c.on.qresync || c.on.uidOnly {
 		c.enc.Raw("* VANISHED ").Set(uids).CRLF()
-		return
+		seqs = nil
 	}
 	for i := len(seqs) - 1; i >= 0; i-- {
 		for n := seqs[i].Stop; n >= seqs[i].Start; n-- {
 			c.enc.Raw("* ").Number(n).Raw(" EXPUNGE").CRLF()
 		}
+	}
+	if c.view.Recent().Len() != recent {
+		c.writeRecent()
 	}
 }
 

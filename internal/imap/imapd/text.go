@@ -88,8 +88,8 @@ func (t *texts) search(c mailstore.Content, root *message.Part) (*textResult, er
 	return r, nil
 }
 
-// inPart searches one part: the headers of parts count as headers, those of an
-// embedded message as body, and text is decoded first.
+// inPart searches one part: the headers of parts and of embedded messages count
+// as headers (RFC 9051 §6.4.4, BODY), and text is decoded first.
 func (t *texts) inPart(c mailstore.Content, path string, p *message.Part, r *textResult) error {
 	if path != "" && p.Header.Len() > 0 && p.Header.Start > 0 {
 		if err := t.inSpan(c, p.Header, r.head); err != nil {
@@ -97,7 +97,7 @@ func (t *texts) inPart(c mailstore.Content, path string, p *message.Part, r *tex
 		}
 	}
 	if p.Message != nil {
-		return t.inSpan(c, p.Message.Root.Header, r.body)
+		return t.inSpan(c, p.Message.Root.Header, r.head)
 	}
 	typ, _ := p.WireType()
 	if typ != "text" && typ != "message" {

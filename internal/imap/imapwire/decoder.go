@@ -411,13 +411,23 @@ func (d *Decoder) Mailbox(name *string) bool {
 }
 
 func (d *Decoder) mailbox(s string, name *string) bool {
-	decoded, err := s, error(nil)
-	if !d.UTF8 {
-		decoded, err = DecodeMailbox(s)
-	}
-	if err != nil || !utf8.ValidString(decoded) {
+	decoded, ok := d.decodeName(s)
+	if !ok {
 		return d.failCode("CANNOT", "mailbox name is neither modified UTF-7 nor UTF-8")
 	}
+	return d.setName(decoded, name)
+}
+
+// decodeName decodes a mailbox name or a pattern.
+func (d *Decoder) decodeName(s string) (decoded string, ok bool) {
+	if d.UTF8 {
+		return s, utf8.ValidString(s)
+	}
+	decoded, err := DecodeMailbox(s)
+	return decoded, err == nil && utf8.ValidString(decoded)
+}
+
+func (d *Decoder) setName(decoded string, name *string) bool {
 	if len(decoded) > MaxMailbox {
 		return d.failCode("LIMIT", "mailbox name too long")
 	}
@@ -435,7 +445,11 @@ func (d *Decoder) ExpectMailbox(name *string) bool {
 	return d.Mailbox(name) || d.Fail("expected a mailbox name")
 }
 
-// ExpectListMailbox reads a pattern of LIST: a mailbox name that may hold % and *.
+// noName is a pattern that no mailbox name matches.
+const noName = "\xff"
+
+// ExpectListMailbox reads a pattern of LIST: a mailbox name that may hold % and
+// *. One that can be no name finds none (RFC 9051 §6.3.9).
 func (d *Decoder) ExpectListMailbox(pattern *string) bool {
 	var s string
 	if b := d.class(isListChar); len(b) > 0 {
@@ -443,7 +457,12 @@ func (d *Decoder) ExpectListMailbox(pattern *string) bool {
 	} else if !d.ExpectString(&s) {
 		return false
 	}
-	return d.mailbox(s, pattern)
+	name, ok := d.decodeName(s)
+	if !ok {
+		*pattern = noName
+		return true
+	}
+	return d.setName(name, pattern)
 }
 
 // List reads a parenthesised list, calling item for each element; false if none starts here.

@@ -1,5 +1,7 @@
 package imapwire
 
+import "slices"
+
 // Item is a kind of FETCH item.
 type Item uint8
 
@@ -67,6 +69,11 @@ func (f FetchItem) setsSeen() bool {
 		return true
 	}
 	return false
+}
+
+// Asks tells whether an item is among items.
+func Asks(items []FetchItem, kind Item) bool {
+	return slices.ContainsFunc(items, func(f FetchItem) bool { return f.Kind == kind })
 }
 
 // SetsSeen tells whether any of the items sets \Seen (RFC 9051 §6.4.5).
