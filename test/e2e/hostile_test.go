@@ -3,12 +3,14 @@ package e2e_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eidermail/eider/internal/sanitize/hostile"
 	"github.com/eidermail/eider/test/harness"
@@ -44,6 +46,23 @@ type sights struct {
 	cookies []string
 	heard   bool
 	planted int
+	held    map[int]bool // what is to be held by each layer alone
+}
+
+// chooseHeld says which attacks act without defences, as a list of JSON: those
+// are to be held by each layer alone. In the soak form all are.
+func (s *sights) chooseHeld(t *testing.T, st *stage) string {
+	time.Sleep(500 * time.Millisecond) // the sink hears late of some
+	for _, i := range s.list {
+		if os.Getenv("EIDER_SOAK") != "" || st.acted(s, i) != "" {
+			s.held[i.ID] = true
+		}
+	}
+	b, err := json.Marshal(slices.Sorted(maps.Keys(s.held)))
+	if err != nil {
+		t.Error(err)
+	}
+	return string(b)
 }
 
 func (s *sights) take(t *testing.T, raw []byte) {
@@ -67,11 +86,12 @@ func (s *sights) take(t *testing.T, raw []byte) {
 		s.heard = *l.Heard
 	case l.Planted != nil:
 		s.planted = *l.Planted
+	case l.Cookies != nil:
+		s.cookies = l.Cookies
 	default:
 		for _, h := range l.Scripts {
 			s.scripts[h] = true
 		}
-		s.cookies = l.Cookies
 	}
 }
 
@@ -94,8 +114,9 @@ func TestHostileMail(t *testing.T) {
 	if err := os.WriteFile(plan, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	saw := &sights{scripts: map[string]bool{}}
-	run(t, s, script{name: "hostile.mjs", args: []string{plan}, line: func(raw []byte) { saw.take(t, raw) }})
+	saw := &sights{scripts: map[string]bool{}, held: map[int]bool{}}
+	run(t, s, script{name: "hostile.mjs", args: []string{plan}, line: func(raw []byte) { saw.take(t, raw) },
+		asked: func(string) string { return saw.chooseHeld(t, st) }})
 	if !saw.heard {
 		t.Error("a script whose request is stopped was not heard of: the test is deaf")
 	}
@@ -281,8 +302,9 @@ func judge(t *testing.T, st *stage, saw *sights) {
 		}
 	}
 	table(t, st, act, broke)
-	if len(tried) != len(st.attacks)*int(layers) {
-		t.Errorf("%d attacks at %d layers, but %d were tried", len(st.attacks), layers, len(tried))
+	if want := 2*len(st.attacks) + 2*len(saw.held); len(tried) != want {
+		t.Errorf("%d attacks, bare and in the product, and %d that act at two layers more, but %d were tried",
+			len(st.attacks), len(saw.held), len(tried))
 	}
 	for _, i := range saw.list {
 		if i.Layer == whole && !i.Click && !i.Owned {

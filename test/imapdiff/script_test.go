@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eidermail/eider/test/rawimap"
 )
@@ -143,8 +144,13 @@ type player struct {
 	login string
 	conns map[string]*conn
 	vars  map[string]string
+	last  string // the connection of the line before
 	err   error
 }
+
+// hintTime is what a server takes to tell one session of what another has done:
+// a command that need not ask for it, as FETCH, knows it only then.
+const hintTime = 30 * time.Millisecond
 
 // play plays a script and ends its connections.
 func play(t testing.TB, s server, sc script) ([]step, error) {
@@ -193,6 +199,10 @@ func (p *player) line(l string) answer {
 	if wait {
 		return p.await(c, text)
 	}
+	if p.last != "" && p.last != name {
+		time.Sleep(hintTime)
+	}
+	p.last = name
 	return p.command(c, text)
 }
 

@@ -2,7 +2,7 @@
 // Go test serves the attacks (the stage), hears what gets through (the sink) and
 // judges.
 import { readFile } from 'node:fs/promises';
-import { login, note, run, sleep, web } from './lib.mjs';
+import { ask, login, note, run, sleep, web } from './lib.mjs';
 
 const { stage, sink, account, attacks } = JSON.parse(await readFile(process.argv[2], 'utf8'));
 const BARE = 0, CLEANED = 1, HEADED = 2, WHOLE = 3;
@@ -223,6 +223,16 @@ const misuse = (a) => async (page) => {
   await sleep(200);
 };
 
+/** Tells the Go test what was seen, once. */
+function tell() {
+  for (const [key, r] of seen) {
+    const [layer, click, id] = key.split(' ').map(Number);
+    console.log(JSON.stringify({ id, layer, click: !!click, ...r }));
+  }
+  seen.clear();
+  console.log(JSON.stringify({ scripts: [...scripts] }));
+}
+
 const groups = (list) => Array.from({ length: Math.ceil(list.length / BATCH) }, (_, i) => list.slice(i * BATCH, (i + 1) * BATCH));
 
 await run({
@@ -248,15 +258,20 @@ await run({
     console.log(JSON.stringify({ planted: (await page.evaluate(foreign)).length }));
     await page.close();
 
-    const framed = attacks.filter((a) => a.kind === 'html');
-    const others = attacks.filter((a) => a.kind !== 'html');
-    const click = framed.filter((a) => a.click);
+    const click = attacks.filter((a) => a.kind === 'html' && a.click);
+    let held = attacks; // by one layer alone: what acts without defences
     for (const layer of [BARE, CLEANED, HEADED]) {
+      const framed = held.filter((a) => a.kind === 'html');
+      const others = held.filter((a) => a.kind !== 'html');
       await each(context, [...groups(framed).map((b) => together(b, layer)), ...others.map((a) => alone(a, layer))]);
       // Some only act where they have a page, its focus and its time to themselves.
       if (layer === BARE) await each(context, framed.filter((a) => a.calls && !asked.has(a.hosts[BARE][0])).map((a) => alone(a, BARE)));
-      await each(context, click.map((a) => clicking(a, layer)));
+      await each(context, framed.filter((a) => a.click).map((a) => clicking(a, layer)));
       lap(['without defences', 'the sanitizer alone', 'the headers alone'][layer]);
+      if (layer !== BARE) continue;
+      tell();
+      const acting = JSON.parse(await ask('which act'));
+      held = attacks.filter((a) => acting.includes(a.id));
     }
 
     const mine = await open({ viewport: size, acceptDownloads: true });
@@ -268,10 +283,7 @@ await run({
     await each(lax, attacks.filter((a) => a.kind === 'file').map((a) => misuse(a)));
     lap('the product');
     await sleep(500);
-    for (const [key, r] of seen) {
-      const [layer, click, id] = key.split(' ').map(Number);
-      console.log(JSON.stringify({ id, layer, click: !!click, ...r }));
-    }
-    console.log(JSON.stringify({ scripts: [...scripts], cookies: (await mine.cookies()).map((c) => c.name) }));
+    tell();
+    console.log(JSON.stringify({ cookies: (await mine.cookies()).map((c) => c.name) }));
   },
 });
