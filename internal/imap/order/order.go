@@ -8,6 +8,7 @@ package order
 
 import (
 	"cmp"
+	"encoding/binary"
 	"slices"
 	"unicode"
 	"unicode/utf8"
@@ -33,42 +34,91 @@ type Message struct {
 	ModSeq             uint64
 }
 
+// place is a message on its way to its place: what its first criterion says, as
+// a number, and where the message is. A Message is too large to be moved about.
+type place struct {
+	first uint64
+	at    int32
+}
+
 // Sort sorts messages that are in the order of their mailbox. Those that are
 // alike stay so, with REVERSE too (RFC 5256 §3).
 func Sort(ms []Message, by []imapwire.SortKey) {
-	slices.SortStableFunc(ms, func(a, b Message) int {
+	if len(by) == 0 {
+		return
+	}
+	places := make([]place, len(ms))
+	for i := range ms {
+		places[i] = place{first(&ms[i], by[0]), int32(i)}
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		if c := cmp.Compare(a.first, b.first); c != 0 {
+			return c
+		}
 		for _, k := range by {
-			if c := compare(&a, &b, k.Op); c != 0 {
+			if c := compare(&ms[a.at], &ms[b.at], k.Op); c != 0 {
 				if k.Reverse {
 					return -c
 				}
 				return c
 			}
 		}
-		return 0
+		return cmp.Compare(a.at, b.at)
 	})
+	sorted := make([]Message, len(ms))
+	for i, p := range places {
+		sorted[i] = ms[p.at]
+	}
+	copy(ms, sorted)
+}
+
+// first is smaller for one message than for another only if the criterion puts
+// it first. Texts that begin with the same 8 bytes have the same.
+func first(m *Message, k imapwire.SortKey) (n uint64) {
+	text, number, isText := criterion(m, k.Op)
+	if isText {
+		var b [8]byte
+		copy(b[:], text)
+		n = binary.BigEndian.Uint64(b[:])
+	} else {
+		n = uint64(number) ^ 1<<63
+	}
+	if k.Reverse {
+		return ^n
+	}
+	return n
 }
 
 func compare(a, b *Message, op imapwire.SortOp) int {
+	text, number, isText := criterion(a, op)
+	otherText, other, _ := criterion(b, op)
+	if isText {
+		return cmp.Compare(text, otherText)
+	}
+	return cmp.Compare(number, other)
+}
+
+// criterion is what a message is sorted by: a text or a number.
+func criterion(m *Message, op imapwire.SortOp) (text string, number int64, isText bool) {
 	switch op {
 	case imapwire.SortArrival:
-		return cmp.Compare(a.Arrival, b.Arrival)
+		return "", m.Arrival, false
 	case imapwire.SortDate:
-		return cmp.Compare(a.Sent, b.Sent)
+		return "", m.Sent, false
 	case imapwire.SortSize:
-		return cmp.Compare(a.Size, b.Size)
+		return "", m.Size, false
 	case imapwire.SortFrom:
-		return cmp.Compare(a.From, b.From)
+		return m.From, 0, true
 	case imapwire.SortTo:
-		return cmp.Compare(a.To, b.To)
+		return m.To, 0, true
 	case imapwire.SortCc:
-		return cmp.Compare(a.Cc, b.Cc)
+		return m.Cc, 0, true
 	case imapwire.SortDisplayFrom:
-		return cmp.Compare(a.ShownFrom, b.ShownFrom)
+		return m.ShownFrom, 0, true
 	case imapwire.SortDisplayTo:
-		return cmp.Compare(a.ShownTo, b.ShownTo)
+		return m.ShownTo, 0, true
 	}
-	return cmp.Compare(a.Subject, b.Subject)
+	return m.Subject, 0, true
 }
 
 // Key is the form in which texts are compared byte by byte: title case, taken

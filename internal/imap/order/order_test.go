@@ -3,6 +3,7 @@ package order
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -46,6 +47,59 @@ func TestSort(t *testing.T) {
 		if s := strings.Join(uids, " "); s != c.want {
 			t.Errorf("%v: %s, want %s", c.by, s, c.want)
 		}
+	}
+}
+
+// randomMessages have much in common.
+func randomMessages(r *rand.Rand, n int) []Message {
+	text := func() string { return strings.Repeat("RE", r.IntN(6)) + "\x00A\xff\xffB"[r.IntN(4):][:r.IntN(3)] }
+	ms := make([]Message, n)
+	for i := range ms {
+		ms[i] = Message{UID: uint32(i + 1), Arrival: r.Int64N(9) - 4, Sent: r.Int64() - r.Int64(), Size: r.Int64N(3),
+			From: text(), To: text(), Cc: text(), ShownFrom: text(), ShownTo: text(), Subject: text()}
+	}
+	return ms
+}
+
+// TestSort_Random: the order is that of a stable sort by all criteria in turn.
+func TestSort_Random(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 300 {
+		ms := randomMessages(r, r.IntN(60))
+		var by []imapwire.SortKey
+		for range 1 + r.IntN(3) {
+			by = append(by, imapwire.SortKey{Op: imapwire.SortOp(r.IntN(int(imapwire.SortTo) + 1)), Reverse: r.IntN(2) == 0})
+		}
+		want := slices.Clone(ms)
+		for _, k := range slices.Backward(by) {
+			slices.SortStableFunc(want, func(a, b Message) int {
+				if k.Reverse {
+					return compare(&b, &a, k.Op)
+				}
+				return compare(&a, &b, k.Op)
+			})
+		}
+		Sort(ms, by)
+		for i := range ms {
+			if ms[i].UID != want[i].UID {
+				t.Fatalf("by %v: %v at %d, want %v", by, ms[i], i, want[i])
+			}
+		}
+	}
+}
+
+// BenchmarkSort sorts 10,000 messages by a text.
+func BenchmarkSort(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	all := make([]Message, 10_000)
+	for i := range all {
+		all[i] = Message{UID: uint32(i + 1), Subject: "INVOICE " + strconv.Itoa(r.IntN(3000))}
+	}
+	ms := make([]Message, len(all))
+	for b.Loop() {
+		copy(ms, all)
+		Sort(ms, []imapwire.SortKey{{Op: imapwire.SortSubject}})
 	}
 }
 
