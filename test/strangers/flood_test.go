@@ -360,7 +360,7 @@ func TestFlood(t *testing.T) {
 		calm, long, floor = time.Minute, 10*time.Minute, longFloor
 	}
 	s := harness.Start(t, "--public-host", "flood.test", "--https", "off", "--store-max-bytes", strconv.Itoa(maxStore), "--send-rate", "16/2s",
-		"--create-rate", "1/1h", "--create-rate-all", "10/1s", "--max-accounts", "100000", "--account-quota", "5MB", "--log-level", "error")
+		"--create-rate", "1/1h", "--create-rate-all", "10/1s", "--max-accounts", "100000", "--account-quota", "50MB", "--log-level", "error")
 	u := &users{s: s}
 	evil := []harness.Account{newAccount(t, s), newAccount(t, s)}
 	for range honest {
