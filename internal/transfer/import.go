@@ -38,15 +38,21 @@ type ImportOptions struct {
 
 type importer struct {
 	ImportOptions
-	ctx    context.Context
-	res    Result
-	acct   mailstore.AcctID
-	name   string // of the account, for people
-	box    string // where messages go; "" if nowhere
+	ctx   context.Context
+	res   Result
+	acct  mailstore.AcctID
+	name  string // of the account, for people
+	box   string // where messages go; "" if nowhere
+	accts map[mailstore.AcctID]*into
+	*into // the account
+	batch []waiting
+	bytes int64
+}
+
+// into is what is known of an account that items go to: it may come again.
+type into struct {
 	boxes  map[string]*present
 	stored map[string]mailstore.MsgID // by path, what has more copies
-	batch  []waiting
-	bytes  int64
 }
 
 // waiting is a message on its way into a batch.
@@ -58,7 +64,7 @@ type waiting struct {
 // Import stores items. What cannot be stored is a problem in the result. The
 // error says why it ended early; what was stored until then stays.
 func Import(ctx context.Context, o ImportOptions, items iter.Seq2[archive.Item, error]) (Result, error) {
-	m := &importer{ImportOptions: o, ctx: ctx}
+	m := &importer{ImportOptions: o, ctx: ctx, accts: map[mailstore.AcctID]*into{}}
 	var failed error
 	for it, err := range items {
 		if err == nil {
@@ -114,7 +120,6 @@ func (m *importer) account(a *archive.Account) error {
 		return err
 	}
 	m.acct, m.box, m.name = 0, "", string(a.Address)
-	m.boxes, m.stored = map[string]*present{}, map[string]mailstore.MsgID{}
 	id, password, err := m.Account(m.ctx, a)
 	m.name = string(a.Address)
 	if err != nil {
@@ -125,7 +130,11 @@ func (m *importer) account(a *archive.Account) error {
 		return nil
 	}
 	m.acct = id
-	m.res.Accounts++
+	if m.into = m.accts[id]; m.into == nil {
+		m.into = &into{map[string]*present{}, map[string]mailstore.MsgID{}}
+		m.accts[id] = m.into
+		m.res.Accounts++
+	}
 	if password != "" {
 		m.res.Made = append(m.res.Made, Made{m.name, password})
 	}

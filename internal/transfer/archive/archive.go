@@ -10,6 +10,9 @@
 //	eider/0001/0002/7.eml          its bytes; a hard link where the message lies in two mailboxes
 //	eider/end.json                 how many there are: the archive is whole
 //
+// An archive that was cut goes on behind its last whole item (Scan, Continue): an
+// account that it had begun comes again then, under a new number.
+//
 // No name of an account or mailbox is part of a path, so unpacking it is safe.
 // Reading bounds every part, takes nothing from a path but numbers, and goes on
 // after what it cannot read.
@@ -48,12 +51,14 @@ type Head struct {
 	Format   string    `json:"format"` // "eider"
 	Version  int       `json:"version"`
 	Created  time.Time `json:"created"`
+	Store    string    `json:"store,omitempty"` // the id of the store that it is of
 	Accounts int       `json:"accounts"`
 	Messages int64     `json:"messages"`
 	Bytes    int64     `json:"bytes"`
 }
 
-// Account is one account. Passwords are in no archive.
+// Account is one account. Passwords are in no archive. The same may come again
+// later, with more of its mail.
 type Account struct {
 	Address       Text      `json:"address"`
 	Name          Text      `json:"name,omitempty"`
@@ -85,6 +90,8 @@ type Message struct {
 	Envelope     *Envelope `json:"envelope,omitempty"`
 	// Copies is in how many mailboxes the message lies, if in more than one.
 	Copies uint32 `json:"copies,omitempty"`
+	// Msg is the message's number in its store, if it lies in more than one mailbox.
+	Msg uint64 `json:"msg,omitempty"`
 	// Path is the message's name in the archive, without its ending; SameAs the
 	// Path of an earlier item that is the same message in another mailbox.
 	Path   string `json:"-"`

@@ -24,9 +24,14 @@ type reader struct {
 // Read yields the items of an archive. A *Skipped error is about one part, and
 // the sequence goes on; any other error ends it. An archive that is cut gives
 // ErrCut after the last item that was whole.
-func Read(r io.Reader) iter.Seq2[Item, error] {
+func Read(r io.Reader) iter.Seq2[Item, error] { return read(r, false) }
+
+// ReadOn is Read for what a Writer wrote that Continues an archive.
+func ReadOn(r io.Reader) iter.Seq2[Item, error] { return read(r, true) }
+
+func read(r io.Reader, head bool) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
-		a := &reader{tar: tar.NewReader(r), yield: yield}
+		a := &reader{tar: tar.NewReader(r), yield: yield, head: head}
 		for {
 			h, err := a.tar.Next()
 			switch {

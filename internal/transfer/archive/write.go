@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"regexp"
 	"time"
 )
 
@@ -22,7 +23,11 @@ type Writer struct {
 // NewWriter returns a Writer on w. An archive is whole only after Close.
 func NewWriter(w io.Writer) *Writer { return &Writer{tar: tar.NewWriter(w), when: time.Unix(0, 0)} }
 
-// Add writes an item. A message's Path is set. After an error that is not of
+// paths are those of messages.
+var paths = regexp.MustCompile(`^eider/\d{4,9}/\d{4,9}/\d{1,18}$`)
+
+// Add writes an item. A message's Path is set, if it was not read from an archive,
+// where others name it. After an error that is not of
 // the item's Body nothing more can be written.
 func (w *Writer) Add(it Item) error {
 	switch {
@@ -46,7 +51,9 @@ func (w *Writer) Add(it Item) error {
 
 func (w *Writer) add(m *Message, body io.Reader) error {
 	w.message++
-	m.Path = fmt.Sprintf("eider/%04d/%04d/%d", w.account, w.mailbox, w.message)
+	if !paths.MatchString(m.Path) {
+		m.Path = fmt.Sprintf("eider/%04d/%04d/%d", w.account, w.mailbox, w.message)
+	}
 	if err := w.line(m.Path+".json", m); err != nil {
 		return err
 	}
