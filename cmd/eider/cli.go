@@ -82,6 +82,12 @@ type exportCmd struct {
 	To     string          `arg:"" name:"to" help:"A file (- is standard output), or a folder for mbox, maildir and eml."`
 }
 
+// Help is what `eider export --help` tells more.
+func (exportCmd) Help() string {
+	return "An export that was cut off goes on when the same command is run again. An archive is " +
+		"named ….part until it is whole; one on standard output begins anew."
+}
+
 type backupCmd struct {
 	where `embed:""`
 	To    string `arg:"" name:"to" help:"A new file; - is standard output."`

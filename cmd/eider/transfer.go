@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net/http"
 	"os"
 
@@ -30,29 +31,51 @@ func (c *exportCmd) Run(p *process, f flags) error {
 	ctx, cancel := context.WithCancel(p.ctx)
 	defer cancel()
 	q := server.ExportRequest{Account: c.Account, Copies: c.Format != mailfile.Eider}
+	e := &exported{bar: p.bar("exported")}
+	if c.Format == mailfile.Eider && c.To != "-" {
+		var err error
+		if e.part, err = openPart(ctx, c.To); err != nil {
+			return err
+		}
+		defer e.part.Close()
+		q.Have = e.part.have
+	}
 	r, w := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
 		err := p.with(ctx, f,
-			func(s *control.Client) error {
-				return s.Stream(ctx, http.MethodGet, "/stream/export"+q.Query(), nil, w)
-			},
+			func(s *control.Client) error { return askExport(ctx, s, q, w) },
 			func(o *server.Offline) error { return o.Export(ctx, w, q) })
 		w.CloseWithError(err) // nil: the end
 		done <- err
 	}()
-	err := c.write(p, r)
+	err := c.write(p, r, e)
 	r.CloseWithError(errStopped)
 	cancel()
 	if sent := <-done; sent != nil && !errors.Is(sent, errStopped) && !errors.Is(sent, context.Canceled) {
-		return sent
+		err = sent
+	}
+	if err != nil && e.part != nil {
+		return e.part.advise(err)
 	}
 	return err
 }
 
+// askExport asks a running server. Only to go on there is something to say.
+func askExport(ctx context.Context, s *control.Client, q server.ExportRequest, w io.Writer) error {
+	path := "/stream/export" + q.Query()
+	if q.Have == nil {
+		return s.Stream(ctx, http.MethodGet, path, nil, w)
+	}
+	have, err := json.Marshal(q.Have)
+	if err != nil {
+		return err
+	}
+	return s.Stream(ctx, http.MethodPost, path, bytes.NewReader(have), w)
+}
+
 // write takes an archive to where it was wanted.
-func (c *exportCmd) write(p *process, r io.Reader) error {
-	e := &exported{bar: p.bar("exported")}
+func (c *exportCmd) write(p *process, r io.Reader, e *exported) error {
 	var err error
 	switch {
 	case c.Format != mailfile.Eider:
@@ -60,13 +83,13 @@ func (c *exportCmd) write(p *process, r io.Reader) error {
 		if sink, err = mailfile.NewSink(c.To, c.Format, c.All, spool.New(spool.Options{})); err != nil {
 			return err
 		}
-		err = e.each(r, sink.Add)
+		err = e.each(archive.Read(r), sink.Add)
 		err = errors.Join(err, sink.Close())
 		e.present = sink.Present
-	case c.To == "-":
+	case e.part == nil:
 		err = e.copy(r, p.stdout)
 	default:
-		err = newFile(c.To, func(w io.Writer) error { return e.copy(r, w) })
+		err = e.part.fill(r, e.copy)
 	}
 	e.bar.end()
 	p.problems(e.problems, e.failed)
@@ -90,6 +113,7 @@ func (c *exportCmd) write(p *process, r io.Reader) error {
 // exported is an export under way.
 type exported struct {
 	bar      *bar
+	part     *part // nil: no file is written
 	present  int64
 	failed   int64
 	problems []transfer.Problem
@@ -102,8 +126,8 @@ func (e *exported) problem(where, what string) {
 }
 
 // each hands the items of an archive on.
-func (e *exported) each(r io.Reader, add func(archive.Item) error) error {
-	for it, err := range archive.Read(r) {
+func (e *exported) each(items iter.Seq2[archive.Item, error], add func(archive.Item) error) error {
+	for it, err := range items {
 		if s := new(archive.Skipped); errors.As(err, &s) {
 			e.failed++
 			e.problem(s.Source, s.Err.Error())
@@ -131,7 +155,13 @@ func (e *exported) each(r io.Reader, add func(archive.Item) error) error {
 // copy writes the archive as it comes, and looks into it on the way.
 func (e *exported) copy(r io.Reader, w io.Writer) error {
 	tee := io.TeeReader(r, w)
-	if err := e.each(tee, func(archive.Item) error { return nil }); err != nil {
+	items := archive.Read(tee)
+	if e.part != nil && e.part.have != nil {
+		have := e.part.have
+		items = archive.ReadOn(tee)
+		e.bar.of, e.bar.messages, e.present, e.failed = have.Head.Messages, have.Messages, have.Messages, have.Failed
+	}
+	if err := e.each(items, func(archive.Item) error { return nil }); err != nil {
 		return err
 	}
 	_, err := io.Copy(io.Discard, tee) // what stands behind the archive's end

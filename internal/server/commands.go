@@ -86,6 +86,7 @@ func (s *Server) openControl(ctx context.Context) error {
 	mux.HandleFunc("POST /account", s.serveAccount)
 	mux.HandleFunc("POST /fsck", s.serveFsck)
 	mux.HandleFunc("GET /stream/export", s.serveExport)
+	mux.HandleFunc("POST /stream/export", s.serveExport)
 	mux.HandleFunc("GET /stream/backup", s.serveBackup)
 	mux.HandleFunc("POST /stream/import", s.serveImport)
 	mux.HandleFunc("POST /operate", func(w http.ResponseWriter, r *http.Request) {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,9 @@ import (
 type ExportRequest struct {
 	Account string // its address; "": all accounts
 	Copies  bool   // bytes of a message each time, also where it lies in two mailboxes
+	// Have is what an archive has that was cut, to go on with; nil: a new one. It
+	// is the request's body.
+	Have *archive.Have
 }
 
 // Query is the request for the control socket.
@@ -28,7 +32,7 @@ func (q ExportRequest) Query() string {
 
 // Export writes an archive.
 func (c *core) Export(ctx context.Context, w io.Writer, q ExportRequest) error {
-	o := transfer.ExportOptions{Store: c.mail, Copies: q.Copies, Now: c.o.Now()}
+	o := transfer.ExportOptions{Store: c.mail, Copies: q.Copies, Have: q.Have, Now: c.o.Now()}
 	if q.Account != "" {
 		id, err := c.mail.Lookup(ctx, q.Account)
 		if err != nil {
@@ -37,6 +41,9 @@ func (c *core) Export(ctx context.Context, w io.Writer, q ExportRequest) error {
 		o.Accounts = []mailstore.AcctID{id}
 	}
 	a := archive.NewWriter(w)
+	if q.Have != nil {
+		a.Continue(q.Have)
+	}
 	if _, err := transfer.Export(ctx, o, a.Add); err != nil {
 		return err
 	}
@@ -77,11 +84,18 @@ func (c *core) Import(ctx context.Context, r io.Reader, q ImportRequest) transfe
 	return res
 }
 
-// ofOne refuses an archive of several accounts before anything is stored.
+// ofOne refuses an archive of several accounts before anything is stored, if its
+// head tells, and in any case mail of a second one.
 func ofOne(items iter.Seq2[archive.Item, error]) iter.Seq2[archive.Item, error] {
 	return func(yield func(archive.Item, error) bool) {
+		var one *archive.Account
 		for it, err := range items {
-			if it.Head != nil && it.Head.Accounts > 1 {
+			other := it.Account != nil && one != nil && it.Account.Address != one.Address
+			if it.Account != nil && one == nil {
+				first := *it.Account
+				one = &first
+			}
+			if other || it.Head != nil && it.Head.Accounts > 1 {
 				yield(archive.Item{}, errSeveral)
 				return
 			}
@@ -113,7 +127,14 @@ func (c *core) accountFor(ctx context.Context, a *archive.Account, address strin
 }
 
 func (s *Server) serveExport(w http.ResponseWriter, r *http.Request) {
-	q := ExportRequest{Account: r.FormValue("account"), Copies: r.FormValue("copies") == "true"}
+	q := ExportRequest{Account: r.URL.Query().Get("account"), Copies: r.URL.Query().Get("copies") == "true"}
+	if r.Method == http.MethodPost {
+		body := http.MaxBytesReader(w, r.Body, archive.MaxHave)
+		if err := json.NewDecoder(body).Decode(&q.Have); err != nil {
+			http.Error(w, "what the archive has could not be read", http.StatusBadRequest)
+			return
+		}
+	}
 	out := &started{ResponseWriter: w}
 	err := s.Export(r.Context(), out, q)
 	if err == nil {
