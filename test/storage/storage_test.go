@@ -40,16 +40,18 @@ func noise(seed uint64, n int) []byte {
 	return b
 }
 
-// mail is a message with a file in it.
-func mail(subject string, file []byte) []byte {
+// mail is a message with files in it.
+func mail(subject string, files ...[]byte) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Subject: %s\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"+
-		"--b\r\nContent-Type: text/plain\r\n\r\n%s\r\n--b\r\nContent-Type: application/octet-stream; name=f\r\n"+
-		"Content-Transfer-Encoding: base64\r\n\r\n", subject, strings.Repeat("A line of text that is like others.\r\n", 20))
-	for e := base64.StdEncoding.EncodeToString(file); len(e) > 0; {
-		n := min(76, len(e))
-		b.WriteString(e[:n] + "\r\n")
-		e = e[n:]
+		"--b\r\nContent-Type: text/plain\r\n\r\n%s\r\n", subject, strings.Repeat("A line of text that is like others.\r\n", 20))
+	for _, file := range files {
+		b.WriteString("--b\r\nContent-Type: application/octet-stream; name=f\r\nContent-Transfer-Encoding: base64\r\n\r\n")
+		for e := base64.StdEncoding.EncodeToString(file); len(e) > 0; {
+			n := min(76, len(e))
+			b.WriteString(e[:n] + "\r\n")
+			e = e[n:]
+		}
 	}
 	b.WriteString("--b--\r\n")
 	return []byte(b.String())
@@ -58,9 +60,13 @@ func mail(subject string, file []byte) []byte {
 // submit sends mail with an account.
 func submit(t testing.TB, s *harness.Server, a harness.Account, text []byte) {
 	t.Helper()
+	must(t, trySubmit(s, a, text))
+}
+
+func trySubmit(s *harness.Server, a harness.Account, text []byte) error {
 	host, _, _ := net.SplitHostPort(s.SMTP)
-	must(t, smtp.SendMail(s.SMTP, smtp.PlainAuth("", a.User, a.Pass, host), "s@example.test",
-		[]string{"x@example.test"}, text))
+	return smtp.SendMail(s.SMTP, smtp.PlainAuth("", a.User, a.Pass, host), "s@example.test",
+		[]string{"x@example.test"}, text)
 }
 
 func get(t testing.TB, url, token string) []byte {

@@ -162,16 +162,23 @@ func TestBackupWhileWriting(t *testing.T) {
 	}
 }
 
+// letters is a folder of messages of up to 3,000 bytes.
+func letters(t *testing.T, n int) string {
+	t.Helper()
+	dir := t.TempDir()
+	for i := range n {
+		text := fmt.Appendf(nil, "Subject: %d\r\n\r\n%s", i, bytes.Repeat([]byte("x"), i%3000))
+		must(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%d.eml", i+1)), text, 0o600))
+	}
+	return dir
+}
+
 // TestKilledImport: a server that is killed in the midst of an import loses
 // nothing, and the import goes on when it is run again.
 func TestKilledImport(t *testing.T) {
 	t.Parallel()
-	src := t.TempDir()
 	const n = 3000
-	for i := range n {
-		text := fmt.Appendf(nil, "Subject: %d\r\n\r\n%s", i, bytes.Repeat([]byte("x"), i%3000))
-		must(t, os.WriteFile(filepath.Join(src, fmt.Sprintf("%d.eml", i+1)), text, 0o600))
-	}
+	src := letters(t, n)
 	s := harness.Start(t, quota...)
 	a := s.NewAccount(t)
 	c := imapLogin(t, s, a.User, a.Pass)

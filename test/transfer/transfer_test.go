@@ -49,19 +49,36 @@ type command struct {
 // eider runs a command on a data directory.
 func eider(t testing.TB, dir string, args ...string) command {
 	t.Helper()
-	cmd := exec.Command(harness.Binary(t), append(args[:1:1], append([]string{"--data", dir}, args[1:]...)...)...)
-	var out, errs bytes.Buffer
+	return begin(t, dir, nil, args...).end(t)
+}
+
+// running is a command under way.
+type running struct {
+	*exec.Cmd
+	out, err bytes.Buffer
+}
+
+// begin starts a command on a data directory.
+func begin(t testing.TB, dir string, in io.Reader, args ...string) *running {
+	t.Helper()
+	c := &running{Cmd: exec.Command(harness.Binary(t), append(args[:1:1], append([]string{"--data", dir}, args[1:]...)...)...)}
 	// For commands that open the store themselves.
-	cmd.Env = append(os.Environ(), "EIDER_ACCOUNT_QUOTA=10GB", "EIDER_ACCOUNT_MESSAGES=1000000", "EIDER_RETENTION=never")
-	cmd.Stdout, cmd.Stderr, cmd.WaitDelay = &out, &errs, time.Second
-	must(t, cmd.Start())
-	timer := time.AfterFunc(commandWithin, func() { _ = cmd.Process.Kill() })
+	c.Env = append(os.Environ(), "EIDER_ACCOUNT_QUOTA=10GB", "EIDER_ACCOUNT_MESSAGES=1000000", "EIDER_RETENTION=never")
+	c.Stdin, c.Stdout, c.Stderr, c.WaitDelay = in, &c.out, &c.err, time.Second
+	must(t, c.Start())
+	return c
+}
+
+// end waits for a command.
+func (c *running) end(t testing.TB) command {
+	t.Helper()
+	timer := time.AfterFunc(commandWithin, func() { _ = c.Process.Kill() })
 	defer timer.Stop()
-	err := cmd.Wait()
+	err := c.Wait()
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	return command{out.String(), errs.String(), cmd.ProcessState.ExitCode()}
+	return command{c.out.String(), c.err.String(), c.ProcessState.ExitCode()}
 }
 
 // ok is eider for a command that must succeed.
@@ -184,7 +201,8 @@ func byIMAP(t testing.TB, c *imapclient.Client) map[string][]seen {
 	return out
 }
 
-var uid = regexp.MustCompile(`"uid":\d+,`)
+// numbers are those of the one store.
+var numbers = regexp.MustCompile(`"uid":\d+,|,"msg":\d+`)
 
 var account = regexp.MustCompile(`eider/\d+/`)
 
@@ -228,7 +246,7 @@ func told(t testing.TB, path string) []string {
 			}
 			out[len(out)-1] = append(out[len(out)-1], string(b))
 		case name != "archive.json":
-			line = uid.ReplaceAllString(strings.TrimSpace(string(data)), "")
+			line = numbers.ReplaceAllString(strings.TrimSpace(string(data)), "")
 		}
 	}
 }
