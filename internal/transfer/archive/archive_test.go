@@ -125,5 +125,10 @@ func TestHostile(t *testing.T) {
 
 func FuzzRead(f *testing.F) {
 	f.Add(tarOf(f, head, account, mailbox, member{name: "eider/1.json", text: `{"size":1}`}, member{name: "eider/1.eml", text: "x"}, foot))
-	f.Fuzz(func(_ *testing.T, b []byte) { _, _, _ = read(b) })
+	f.Fuzz(func(t *testing.T, b []byte) {
+		_, _, _ = read(b)
+		if h, err := archive.Scan(t.Context(), bytes.NewReader(b)); err == nil && h != nil && h.End > int64(len(b)+511) {
+			t.Errorf("the end of what is whole is at %d of %d", h.End, len(b))
+		}
+	})
 }
