@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 	"github.com/eidermail/eider/internal/config"
 	"github.com/eidermail/eider/internal/diag"
 	"github.com/eidermail/eider/internal/netx"
+	"github.com/eidermail/eider/internal/transfer/archive"
 )
 
 // TestPortErrorNamesTheLikelyTool is about ports that tests cannot take.
@@ -54,5 +56,26 @@ func TestEveryCauseHasWords(t *testing.T) {
 	}
 	if seen < 28 {
 		t.Errorf("found %d causes only", seen)
+	}
+}
+
+// TestOfOne: the same account may come again, another may not, though the head
+// of an archive that went on after a cut does not tell of it.
+func TestOfOne(t *testing.T) {
+	t.Parallel()
+	one, other := &archive.Account{Address: "a@x.test"}, &archive.Account{Address: "b@x.test"}
+	list := []archive.Item{{Head: &archive.Head{Accounts: 1}}, {Account: one}, {Account: one}, {Account: other}, {}}
+	var got []error
+	for _, err := range ofOne(func(yield func(archive.Item, error) bool) {
+		for _, it := range list {
+			if !yield(it, nil) {
+				return
+			}
+		}
+	}) {
+		got = append(got, err)
+	}
+	if len(got) != 4 || got[2] != nil || !errors.Is(got[3], errSeveral) {
+		t.Errorf("%v", got)
 	}
 }
