@@ -6,7 +6,7 @@ export PATH := $(NODE_BIN):$(PATH)
 export EIDER_CORPUS ?= $(abspath $(CURDIR)/../shared/corpus)
 GO ?= go
 FUZZTIME ?= 10m
-# Tests that measure, or need the whole machine; the others mostly wait.
+# Tests that measure, or need the whole machine; the others mostly wait, so that three go on two processors.
 ALONE = /test/(bench|cluster|e2e|imapbench|lifecycle|strangers)(/|$$)
 # What `make check` has vetted is not vetted again, and nobody debugs these programs.
 TEST = $(GO) test -vet=off -ldflags=-w -timeout 40m
@@ -34,7 +34,7 @@ test: test-setup check ## everything but the long forms
 	$(TEST) -race ./internal/... ./eidertest/...
 	cd test/embedding && $(GO) test ./...
 	cd test/helm && $(GO) test ./...
-	$(TEST) -p 2 $$($(GO) list ./test/... | grep -Ev '$(ALONE)')
+	$(TEST) -p 3 $$($(GO) list ./test/... | grep -Ev '$(ALONE)')
 	$(TEST) -p 1 $$($(GO) list ./test/... | grep -E '$(ALONE)')
 
 e2e: test-setup ## only the pages in real Chromium
