@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"os"
 	"runtime"
 	"sync"
@@ -29,8 +30,9 @@ const (
 	firstBytes = 8 << 10
 	// tailBytes gathers small writes before they go to the file.
 	tailBytes = 32 << 10
-	// keepBytes is the largest buffer kept for the next message.
-	keepBytes = 64 << 10
+	// classes are the sizes of buffers that are kept for the next messages:
+	// firstBytes and its doublings.
+	classes = 6
 )
 
 // ErrClosed is the answer of a Message after Close.
@@ -49,7 +51,7 @@ type Pool struct {
 	mem  int
 	max  int64
 	used atomic.Int64
-	free sync.Pool // of *[]byte, capacity firstBytes to keepBytes
+	free [classes]sync.Pool // of *[]byte, by class
 }
 
 // New returns a Pool.
@@ -118,29 +120,39 @@ func (m *Message) grow(n int) bool {
 		size *= 2
 	}
 	size = min(size, max(m.pool.mem, firstBytes))
-	if m.mem == nil && need <= keepBytes {
-		if buf, ok := m.pool.free.Get().(*[]byte); ok && cap(*buf) >= need {
-			if !m.pool.reserve(cap(*buf)) {
-				return false
-			}
-			m.held, m.mem = cap(*buf), (*buf)[:0]
-			return true
-		}
-	}
 	if !m.pool.reserve(size - m.held) {
 		return false
 	}
 	old := m.mem
-	m.held, m.mem = size, append(make([]byte, 0, size), old...)
+	m.held, m.mem = size, append(m.pool.buffer(size), old...)
 	m.pool.recycle(old)
 	return true
 }
 
-func (p *Pool) recycle(b []byte) {
-	if cap(b) >= firstBytes && cap(b) <= keepBytes {
-		b = b[:0]
-		p.free.Put(&b)
+// buffer returns an empty buffer of a capacity.
+func (p *Pool) buffer(size int) []byte {
+	if c := class(size); c >= 0 {
+		if b, ok := p.free[c].Get().(*[]byte); ok {
+			return *b
+		}
 	}
+	return make([]byte, 0, size)
+}
+
+func (p *Pool) recycle(b []byte) {
+	if c := class(cap(b)); c >= 0 {
+		b = b[:0]
+		p.free[c].Put(&b)
+	}
+}
+
+// class is the number of a size among those that are kept, -1 for others.
+func class(size int) int {
+	c := bits.Len(uint(size/firstBytes)) - 1
+	if c < 0 || c >= classes || size != firstBytes<<c {
+		return -1
+	}
+	return c
 }
 
 // writeFile appends to the file, making it first; small writes gather in mem.
@@ -186,7 +198,7 @@ func (m *Message) spill() error {
 	m.pool.used.Add(-int64(m.held))
 	// The tail is granted even where the pool is empty, and counted all the same.
 	m.pool.used.Add(tailBytes)
-	m.held, m.mem = tailBytes, make([]byte, 0, tailBytes)
+	m.held, m.mem = tailBytes, m.pool.buffer(tailBytes)
 	return nil
 }
 
@@ -260,9 +272,7 @@ func (m *Message) Close() error {
 		return nil
 	}
 	m.err = ErrClosed
-	if m.file == nil {
-		m.pool.recycle(m.mem)
-	}
+	m.pool.recycle(m.mem)
 	m.pool.used.Add(-int64(m.held))
 	m.mem, m.held = nil, 0
 	if m.file == nil {
