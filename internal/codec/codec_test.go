@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/eidermail/eider/internal/codec"
+	"github.com/eidermail/eider/internal/codec/attach"
 )
 
 func text(n int) []byte {
@@ -184,5 +185,34 @@ func TestMostDictionaries(t *testing.T) {
 	}
 	if err := add(100); err != nil {
 		t.Errorf("one that is known: %v", err)
+	}
+}
+
+// TestSmallAndLarge: what lies about the size up to which package attach encodes
+// comes back, with each dictionary that is used in turn.
+func TestSmallAndLarge(t *testing.T) {
+	t.Parallel()
+	c := codec.New()
+	d, err := zstd.BuildDict(zstd.BuildDictOptions{ID: 9, Contents: samples(), History: text(3000), Offsets: [3]int{1, 4, 8}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	odd := bytes.Clone(d[:len(d)-3000+4]) // so little that only the library takes it
+	binary.LittleEndian.PutUint32(odd[4:], 10)
+	for i := range 3 {
+		binary.LittleEndian.PutUint32(odd[len(odd)-16+4*i:], 1)
+	}
+	if err := errors.Join(c.Add(9, d), c.Add(10, odd)); err != nil {
+		t.Fatal(err)
+	}
+	for _, dict := range []uint32{codec.Shipped, 9, 10, codec.Shipped, 11} {
+		c.Use(codec.Skeletons, dict)
+		for _, n := range []int{200, 3000, attach.MaxBytes, attach.MaxBytes + 1} {
+			b := append(text(n-n/8), noise(n/8)...)
+			enc, ok := c.Encode(nil, b, dict)
+			if got, err := c.Decode(nil, enc, int64(n)); !ok || err != nil || !bytes.Equal(got, b) {
+				t.Errorf("%d bytes, dictionary %d: %v, %v", n, dict, ok, err)
+			}
+		}
 	}
 }
