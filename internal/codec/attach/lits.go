@@ -60,13 +60,19 @@ func (h *huffman) size(count *[256]uint32) (n int, ok bool) {
 // append appends one stream (RFC 8878 §4.2.2), the last literal first.
 func (h *huffman) append(dst, lits []byte) []byte {
 	w := bitWriter{out: dst}
-	for i := len(lits) - 1; i >= 0; i-- {
-		c := lits[i]
-		w.add(uint32(h.code[c]), uint(h.length[c]))
+	for ; len(lits) >= 2; lits = lits[:len(lits)-2] {
+		h.add(&w, lits[len(lits)-1])
+		h.add(&w, lits[len(lits)-2]) // two have 22 bits at most
+		w.flush()
+	}
+	if len(lits) > 0 {
+		h.add(&w, lits[0])
 		w.flush()
 	}
 	return w.end()
 }
+
+func (h *huffman) add(w *bitWriter, c byte) { w.add(uint32(h.code[c]), uint(h.length[c])) }
 
 // append4 appends four streams behind their sizes (RFC 8878 §3.1.1.3.1.6). Not ok: one is too long.
 func (h *huffman) append4(dst, lits []byte) (out []byte, ok bool) {

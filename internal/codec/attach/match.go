@@ -11,8 +11,8 @@ const (
 	enough   = 24 // a match so long ends the search at its place...
 	longish  = 12 // ...and one so long that for a better one behind it
 	skipLog  = 5  // every 1<<skipLog literals make the step to the next place one longer
-	minTable = 8  // bits of the size of the input's own table, which has as many
-	maxTable = 15 // entries as the input bytes
+	minTable = 8  // bits of the size of the input's own table, at least; else it has
+	maxTable = 14 // half as many entries as the input bytes, or more; and at most
 
 	// keep, of 256, is how much of the price of literals a match saves: without it
 	// some of them would be part of another.
@@ -92,21 +92,21 @@ func (m *matcher) run(src []byte, d *dict, lits *literals, seqs *sequences) {
 // take longer than filling it.
 func (m *matcher) reset(src []byte, d *dict) {
 	m.src, m.d, m.reps, m.anchor, m.next = src, d, d.reps, 0, 0
-	n := min(max(bits.Len(uint(len(src))), minTable), maxTable)
+	n := min(max(bits.Len(uint(len(src)))-1, minTable), maxTable)
 	m.shift = uint(64 - n)
 	if m.heads == nil {
 		m.heads = make([]uint32, 1<<maxTable)
 	}
 	m.heads = m.heads[:1<<n]
 	clear(m.heads)
-	if cap(m.chain) < len(src) {
+	if cap(m.lits) <= len(src) {
 		m.chain = make([]uint32, len(src))
 		m.lits = make([]price, len(src)+1)
 	}
 	m.chain, m.lits = m.chain[:len(src)], m.lits[:len(src)+1]
-	sum := price(0)
+	sum, sums := price(0), m.lits[:len(src)]
 	for i, c := range src {
-		m.lits[i] = sum
+		sums[i] = sum
 		sum += d.prices.lit[c]
 	}
 	m.lits[len(src)] = sum
@@ -179,11 +179,13 @@ func (m *matcher) find(s int) (best match) {
 
 // fill adds the places before s to the table.
 func (m *matcher) fill(s int) {
-	for ; m.next < s; m.next++ {
-		h := shortHash(binary.LittleEndian.Uint64(m.src[m.next:])) >> m.shift
-		m.chain[m.next] = m.heads[h]
-		m.heads[h] = uint32(m.next + 1)
+	src, heads, chain, shift := m.src, m.heads, m.chain, m.shift
+	for at := m.next; at < s; at++ {
+		head := &heads[shortHash(binary.LittleEndian.Uint64(src[at:]))>>shift]
+		chain[at] = *head
+		*head = uint32(at + 1)
 	}
+	m.next = max(m.next, s)
 }
 
 // repeat tries the last offset, or the one before where there are no literals
