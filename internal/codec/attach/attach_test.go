@@ -273,7 +273,7 @@ func TestNoDictionary(t *testing.T) {
 		}
 	}
 	short := d[:most+500]
-	for i := 0; i < 8*most; i += 11 { // every byte has its turn with one bit or two
+	for i := 0; i < 8*most; i += 11 { // a bit of most bytes
 		b := bytes.Clone(short)
 		b[i/8] ^= 1 << (i % 8)
 		e, err := attach.New(b)
