@@ -2,6 +2,13 @@
 // dictionary. The dictionary is read and indexed once, and all calls share the
 // index and never write to it: what a call costs depends on its input alone.
 //
+// It is made to be quick: a scan stops where tags of the dictionary's index, or the
+// last place of the input with the same hash, promise a match. There the input is
+// tried first, then the dictionary, whose longest match of a few is taken; after
+// a short one, a better one of the input at the next place. Prices with the
+// dictionary's tables tell which is worth most. Tables and trees of a block's own
+// are made only where an estimate says that they save something.
+//
 // It promises frames of one block with the size of their content, the number
 // of the dictionary and no checksum. Any zstd decodes them.
 package attach

@@ -1,44 +1,51 @@
 package attach
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
 
-// bitWriter writes streams that are read from their end (RFC 8878 §4): bits go
-// in from the lowest of the first byte on.
-type bitWriter struct {
-	out  []byte
-	acc  uint64
-	fill uint // bits in acc, less than 32 after flush
+// bitQueue holds the next bits of a stream that is read from its end (RFC 8878 §4): they
+// go in from the lowest of the first byte on. They are passed by value, so that
+// they stay in registers.
+type bitQueue struct {
+	bits uint64
+	n    uint // less than 8 after flush
 }
 
-// add takes the n lowest bits of v, whose others are 0. Between two calls of
-// flush there is room for 32.
-func (w *bitWriter) add(v uint32, n uint) {
-	w.acc |= uint64(v) << w.fill
-	w.fill += n
+// add appends the n lowest bits of v, whose others are 0. Between two calls of
+// flush there is room for 56.
+func (q bitQueue) add(v uint32, n uint) bitQueue {
+	return bitQueue{q.bits | uint64(v)<<(q.n&63), q.n + n}
 }
 
-// flush makes room.
-func (w *bitWriter) flush() {
-	if w.fill >= 32 {
-		w.out = binary.LittleEndian.AppendUint32(w.out, uint32(w.acc))
-		w.acc >>= 32
-		w.fill -= 32
-	}
+// flush makes room: it writes whole bytes to out at at, and some behind them that are not
+// yet valid. It tells where the next ones go.
+func (q bitQueue) flush(out []byte, at int) (bitQueue, int) {
+	binary.LittleEndian.PutUint64(out[at:], q.bits)
+	return bitQueue{q.bits >> (q.n &^ 7 & 63), q.n & 7}, at + int(q.n>>3)
 }
 
-// pad ends a forward stream at a whole byte.
-func (w *bitWriter) pad() []byte {
-	for ; w.fill > 0; w.fill -= min(w.fill, 8) {
-		w.out = append(w.out, byte(w.acc))
-		w.acc >>= 8
-	}
-	return w.out
+// pad ends a forward stream at a whole byte, and tells where that is.
+func (q bitQueue) pad(out []byte, at int) int {
+	q.n += 7
+	_, at = q.flush(out, at)
+	return at
 }
 
 // end ends a backward stream: the highest bit that is set is not part of it.
-func (w *bitWriter) end() []byte {
-	w.add(1, 1)
-	return w.pad()
+func (q bitQueue) end(out []byte, at int) int {
+	q, at = q.flush(out, at)
+	return q.add(1, 1).pad(out, at)
+}
+
+// slack is how many bytes there must be for flush behind those of a stream.
+const slack = 8
+
+// room makes room for n bytes and the slack behind dst, and returns all of it and where it begins.
+func room(dst []byte, n int) (out []byte, at int) {
+	at = len(dst)
+	return slices.Grow(dst, n+slack)[:at+n+slack], at
 }
 
 // bitReader reads a forward stream; behind its end it reads zeros and says so.

@@ -8,7 +8,7 @@ import (
 	"github.com/klauspost/compress/huff0"
 )
 
-// Limit: bytes of a dictionary's content: its index takes up to twelve times as much memory.
+// Limit: bytes of a dictionary's content: its index takes up to ten times as much memory.
 const MaxDict = 1 << 20
 
 // ErrDict: what should be a dictionary is none, or too large.

@@ -21,11 +21,24 @@ const (
 	never price = math.MaxInt32
 )
 
+// logs are the logarithms of 1 to 2, in steps of 1/256.
+var logs = func() (l [257]price) {
+	for i := range l {
+		l[i] = price(math.Round(float64(bit) * math.Log2(1+float64(i)/256)))
+	}
+	return l
+}()
+
+// log2 is about the logarithm of n, which is not 0.
+func log2(n uint32) price {
+	k := bits.Len32(n) - 1
+	return price(k)*bit + logs[uint64(n)<<8>>(k&31)&255]
+}
+
 // table encodes the symbols of a distribution. It is not changed once it is built.
 type table struct {
 	log     uint
 	norm    [maxSymbols]int16  // probabilities in 1/2^log
-	price   [maxSymbols]price  // of each symbol, about
 	symbols [maxSymbols]symbol // how each is encoded
 	states  [1 << maxLog]uint16
 }
@@ -35,11 +48,11 @@ const maxSymbols = 53
 
 // symbol leads from a state of the table to the one before it, which belongs to
 // the symbol and has its number in order, counted from its probability p, in the
-// state's highest bits. These are all but most bits, or one fewer in states below limit.
+// state's highest bits. These are all but so many as the sum of bits and the state
+// has above its lowest 16: one fewer in the lower states.
 type symbol struct {
 	first int32 // states[first+number] is it
-	most  uint32
-	limit uint32
+	bits  uint32
 }
 
 // build makes the rest of a table of its log and norm.
@@ -48,14 +61,12 @@ func (t *table) build() {
 	order := t.spread()
 	at := 0
 	for s, p := range t.norm {
-		t.price[s] = never
 		if p == 0 {
 			continue
 		}
 		n := max(int(p), 1)
 		most := t.log - uint(bits.Len(uint(n))-1)
-		t.symbols[s] = symbol{first: int32(at - n), most: uint32(most), limit: uint32(n) << most}
-		t.price[s] = price(math.Round(float64(bit) * math.Log2(float64(size)/float64(n))))
+		t.symbols[s] = symbol{first: int32(at - n), bits: uint32(most<<16) - uint32(n)<<most}
 		at += n
 	}
 	var next [maxSymbols]int
@@ -94,31 +105,46 @@ func (t *table) step(at int) int {
 	return (at + size>>1 + size>>3 + 3) & (size - 1)
 }
 
+// single encodes the only symbol there is, with no bits.
+var single = func() (t table) {
+	for s := range t.symbols {
+		t.norm[s] = 1
+		t.symbols[s].first = -1
+	}
+	t.states[0] = 1
+	return t
+}()
+
 // start is a state for the symbol that is decoded last: the lowest, after which
 // the fewest bits follow.
 func (t *table) start(s uint8) uint32 {
 	return uint32(t.states[int(t.symbols[s].first)+max(int(t.norm[s]), 1)])
 }
 
-// encode writes what leads from the state of s to state, and returns the former.
-func (t *table) encode(w *bitWriter, state uint32, s uint8) uint32 {
+// encode appends what leads from the state of s to state, and returns the former.
+func (t *table) encode(q bitQueue, state uint32, s uint8) (bitQueue, uint32) {
 	sym := &t.symbols[s]
-	n := sym.most
-	if state < sym.limit {
-		n--
+	n := (state + sym.bits) >> 16
+	return q.add(state&(1<<(n&31)-1), uint(n)), uint32(t.states[int32(state>>(n&31))+sym.first])
+}
+
+// price is about what a symbol takes; never if it has no code.
+func (t *table) price(s int) price {
+	if t.norm[s] == 0 {
+		return never
 	}
-	w.add(state&(1<<n-1), uint(n))
-	return uint32(t.states[int32(state>>n)+sym.first])
+	return price(t.log)*bit - log2(uint32(max(t.norm[s], 1)))
 }
 
 // cost is the price of symbols, so many of each; never if one has no code.
 func (t *table) cost(counts *[maxSymbols]uint32) (sum price) {
 	for s, n := range counts {
 		if n > 0 {
-			if t.norm[s] == 0 {
+			p := t.price(s)
+			if p == never {
 				return never
 			}
-			sum += price(n) * t.price[s]
+			sum += price(n) * p
 		}
 	}
 	return sum
@@ -129,9 +155,8 @@ func (t *table) guess(counts *[maxSymbols]uint32) (sum price) {
 	n := 4
 	for s, p := range t.norm {
 		if p != 0 {
-			c := max(int(p), 1)
-			sum += price(float64(counts[s]) * float64(bit) * (float64(t.log) - math.Log2(float64(c))))
-			n += bits.Len(uint(c)) + 1
+			sum += price(counts[s]) * t.price(s)
+			n += bits.Len(uint(max(p, 1))) + 1
 		}
 	}
 	return sum + price(n)*bit
@@ -182,13 +207,12 @@ func (r *bitReader) value(top int) int {
 
 // writeNorm appends the distribution in the form that readNorm reads.
 func (t *table) writeNorm(dst []byte) []byte {
-	w := bitWriter{out: dst}
-	w.add(uint32(t.log-minLog), 4)
+	out, at := room(dst, 2*maxSymbols)
+	q := bitQueue{}.add(uint32(t.log-minLog), 4)
 	left := 1 << t.log
 	for s := 0; left > 0; s++ {
-		w.flush()
 		p := int(t.norm[s])
-		w.value(p+1, left+1)
+		q, at = q.value(p+1, left+1).flush(out, at)
 		left -= max(p, -p)
 		if p != 0 {
 			continue
@@ -199,26 +223,23 @@ func (t *table) writeNorm(dst []byte) []byte {
 			s++
 		}
 		for ; zeros >= 3; zeros -= 3 {
-			w.add(3, 2)
-			w.flush()
+			q, at = q.add(3, 2).flush(out, at)
 		}
-		w.add(uint32(zeros), 2)
+		q = q.add(uint32(zeros), 2)
 	}
-	w.flush()
-	return w.pad()
+	return out[:q.pad(out, at)]
 }
 
-func (w *bitWriter) value(v, top int) {
+func (q bitQueue) value(v, top int) bitQueue {
 	n := bits.Len(uint(top))
 	low := 1<<n - 1 - top
 	if v < low {
-		w.add(uint32(v), uint(n-1))
-		return
+		return q.add(uint32(v), uint(n-1))
 	}
 	if v >= 1<<(n-1) {
 		v += low
 	}
-	w.add(uint32(v), uint(n))
+	return q.add(uint32(v), uint(n))
 }
 
 // fit makes the distribution that is nearest to counts of total symbols.

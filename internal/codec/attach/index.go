@@ -14,13 +14,13 @@ const (
 	longBytes  = 8
 	shortBytes = 5
 
-	bucket  = 4
+	bucket  = 8
 	tagBits = 64 / bucket
 )
 
 // Numbers of which each bucket's tag has one, to look at all at once.
 const (
-	ones = 0x0001_0001_0001_0001
+	ones = 0x0101_0101_0101_0101
 	tops = ones << (tagBits - 1)
 )
 
@@ -42,7 +42,7 @@ func longHash(v uint64) uint64  { return v * mix }
 func shortHash(v uint64) uint64 { return v << (64 - 8*shortBytes) * mix }
 
 // tag is the tag of a hash; its bits are not those that choose a bucket.
-func tag(h uint64) uint64 { return h>>16&(1<<tagBits-1) | 1 }
+func tag(h uint64) uint64 { return max(h>>39&(1<<tagBits-1), 1) }
 
 func newSlots(places int) slots {
 	n := max(bits.Len(uint(places/bucket))-1, 4) // half of them have another with the same bytes

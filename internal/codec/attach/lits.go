@@ -1,8 +1,6 @@
 package attach
 
 import (
-	"math"
-
 	"github.com/klauspost/compress/huff0"
 )
 
@@ -13,6 +11,7 @@ const (
 	litsCompressed = 2
 	litsTreeless   = 3
 
+	maxCode   = 11   // bits of the longest code of a literal
 	oneStream = 1023 // literals at most, and bytes they become
 	// leastTree is how many literals there must be for a tree of their own.
 	leastTree = 64
@@ -35,7 +34,7 @@ func (h *huffman) take(s *huff0.Scratch) {
 		}
 	}
 	next := uint16(0)
-	for n := uint8(11); n > 0; n-- {
+	for n := uint8(maxCode); n > 0; n-- {
 		for c, l := range h.length {
 			if l == n {
 				h.code[c] = next
@@ -59,20 +58,22 @@ func (h *huffman) size(count *[256]uint32) (n int, ok bool) {
 
 // append appends one stream (RFC 8878 §4.2.2), the last literal first.
 func (h *huffman) append(dst, lits []byte) []byte {
-	w := bitWriter{out: dst}
-	for ; len(lits) >= 2; lits = lits[:len(lits)-2] {
-		h.add(&w, lits[len(lits)-1])
-		h.add(&w, lits[len(lits)-2]) // two have 22 bits at most
-		w.flush()
+	out, at := room(dst, len(lits)*maxCode/8+2)
+	var q bitQueue
+	for ; len(lits) >= 4; lits = lits[:len(lits)-4] {
+		l := (*[4]byte)(lits[len(lits)-4:])
+		q = h.add(h.add(h.add(h.add(q, l[3]), l[2]), l[1]), l[0])
+		q, at = q.flush(out, at)
 	}
-	if len(lits) > 0 {
-		h.add(&w, lits[0])
-		w.flush()
+	for ; len(lits) > 0; lits = lits[:len(lits)-1] {
+		q = h.add(q, lits[len(lits)-1])
 	}
-	return w.end()
+	return out[:q.end(out, at)]
 }
 
-func (h *huffman) add(w *bitWriter, c byte) { w.add(uint32(h.code[c]), uint(h.length[c])) }
+func (h *huffman) add(q bitQueue, c byte) bitQueue {
+	return q.add(uint32(h.code[c]), uint(h.length[c]))
+}
 
 // append4 appends four streams behind their sizes (RFC 8878 §3.1.1.3.1.6). Not ok: one is too long.
 func (h *huffman) append4(dst, lits []byte) (out []byte, ok bool) {
@@ -113,7 +114,7 @@ func (l *literals) append(dst []byte, d *dict) []byte {
 	if ok = ok && n/8+1 < best; ok {
 		best = n/8 + 1
 	}
-	if len(l.b) >= leastTree && l.guess() < best {
+	if len(l.b) >= leastTree && l.guess() < best-best/64 {
 		if streams := l.withTree(); streams != nil && len(streams) < best {
 			return append(appendCompressedHeader(dst, litsCompressed, len(l.b), len(streams)), streams...)
 		}
@@ -129,16 +130,15 @@ func (l *literals) append(dst []byte, d *dict) []byte {
 // guess is about how many bytes literals take with a tree of their own: by their
 // entropy, and half a byte for each kind of them.
 func (l *literals) guess() int {
-	var sum float64
-	kinds := 0
+	all := log2(uint32(len(l.b)))
+	sum, kinds := 0, 0
 	for _, n := range l.count {
 		if n > 0 {
-			sum += float64(n) * math.Log2(float64(n))
+			sum += int(n) * int(all-log2(n))
 			kinds++
 		}
 	}
-	n := float64(len(l.b))
-	return int(n*math.Log2(n)-sum)/8 + kinds/2
+	return sum/int(8*bit) + kinds/2
 }
 
 // withTree is a tree for these literals and their streams, nil if they are not for it.

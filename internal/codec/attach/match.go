@@ -5,43 +5,41 @@ import (
 	"math/bits"
 )
 
-// How hard the matcher looks. Twice as hard saves less than a hundredth of the bytes.
+// How hard the matcher looks.
 const (
-	depth    = 3  // places with the same hash that are tried in the input itself
-	enough   = 24 // a match so long ends the search at its place...
+	tries    = 3  // places of the dictionary with the same hash that are looked at
+	enough   = 16 // a match so long in the input makes a look at the dictionary needless...
 	longish  = 12 // ...and one so long that for a better one behind it
 	skipLog  = 5  // every 1<<skipLog literals make the step to the next place one longer
 	minTable = 8  // bits of the size of the input's own table, at least; else it has
-	maxTable = 14 // half as many entries as the input bytes, or more; and at most
+	maxTable = 14 // as many entries as the input bytes, or more; and at most
 
-	// keep, of 256, is how much of the price of literals a match saves: without it
-	// some of them would be part of another.
-	keep = 230
+	// saved is about what a literal takes that a match covers.
+	saved = 11 * bit / 2
 )
 
-// prices are what literals, lengths and offsets take with the dictionary's tables,
+// prices are what the lengths and offsets of matches take with the dictionary's tables,
 // as most blocks use these.
 type prices struct {
-	lit    [256]price
-	match  [128]price // lengths; longer ones are like the last
+	length [128]price // longer ones are like the last
 	offset [32]price  // codes and the bits behind them
 }
 
 func (p *prices) set(d *dict) {
 	const rarest = 11 * bit // what has no code makes a block take another table
-	for c, n := range d.huff.length {
-		if p.lit[c] = price(n) * bit * keep / 256; n == 0 {
-			p.lit[c] = rarest
-		}
-	}
-	lits := min(d.repeat[litLen].price[1], rarest)
-	for n := range p.match {
-		c := matchCode(uint32(max(n, minMatch)))
-		p.match[n] = min(d.repeat[matchLen].price[c], rarest) + price(matchCodes[c].extra)*bit + lits
+	lits := min(d.repeat[litLen].price(1), rarest)
+	for n := range p.length {
+		c := int(matchCode(uint32(max(n, minMatch))))
+		p.length[n] = min(d.repeat[matchLen].price(c), rarest) + price(matchCodes[c].extra)*bit + lits
 	}
 	for c := range p.offset {
-		p.offset[c] = min(d.repeat[offset].price[c], rarest) + price(c)*bit
+		p.offset[c] = min(d.repeat[offset].price(c), rarest) + price(c)*bit
 	}
+}
+
+// worth is what a match saves.
+func (p *prices) worth(n int, offset uint8) price {
+	return price(n)*saved - p.offset[offset&31] - p.length[min(n, len(p.length)-1)]
 }
 
 // match is bytes that were there before, at a distance.
@@ -54,13 +52,10 @@ type match struct {
 type matcher struct {
 	src    []byte
 	d      *dict
-	lits   []price // what all literals before a place take
-	reps   [3]int  // RFC 8878 §3.1.1.5
-	anchor int     // where the literals begin
-	next   int     // the first place that is not in the table
+	reps   [3]int // RFC 8878 §3.1.1.5
+	anchor int    // where the literals begin
 	shift  uint
-	heads  []uint32 // the last place with a hash, plus one
-	chain  []uint32 // by place, the one with the same hash before, plus one
+	heads  []uint32 // the last place with a hash
 }
 
 // run cuts src into literals and sequences.
@@ -68,10 +63,16 @@ func (m *matcher) run(src []byte, d *dict, lits *literals, seqs *sequences) {
 	m.reset(src, d)
 	lits.b = lits.b[:0]
 	seqs.reset()
-	for s := 0; s+longBytes <= len(src); {
-		best := m.find(s)
+	for s := 1; ; { // a match at the first place is found from the second
+		if s = m.scan(s); s < 0 {
+			break
+		}
+		best := m.near(s)
+		if best.len < enough {
+			m.far(s, &best)
+		}
 		if best.worth <= 0 {
-			s += 1 + (s-m.anchor)>>skipLog
+			s++
 			continue
 		}
 		s, best = m.lookAhead(s, best)
@@ -81,6 +82,7 @@ func (m *matcher) run(src []byte, d *dict, lits *literals, seqs *sequences) {
 		}
 		lits.b = append(lits.b, src[m.anchor:s]...)
 		seqs.add(s-m.anchor, best.len, m.value(best.dist, s > m.anchor))
+		m.fill(s, s+best.len)
 		s += best.len
 		m.anchor = s
 	}
@@ -88,37 +90,52 @@ func (m *matcher) run(src []byte, d *dict, lits *literals, seqs *sequences) {
 	m.src = nil
 }
 
-// reset makes a table for src, so large as that needs it: emptying it should not
-// take longer than filling it.
+// fill adds two places of a match, near its start and its end.
+func (m *matcher) fill(s, end int) {
+	if end+longBytes > len(m.src) {
+		return
+	}
+	for _, at := range [...]int{s + 2, end - 2} {
+		v := binary.LittleEndian.Uint64(m.src[at:])
+		m.heads[shortHash(v)>>m.shift] = uint32(at)
+	}
+}
+
+// scan finds the next place from s on where there may be a match, -1 if there is none.
+func (m *matcher) scan(s int) int {
+	src, heads, shift := m.src, m.heads, m.shift&63
+	tags, dshift := m.d.index.short.tags, m.d.index.short.shift&63
+	for ; s+longBytes < len(src); s += 1 + (s-m.anchor)>>skipLog {
+		v := binary.LittleEndian.Uint64(src[s:])
+		h := shortHash(v)
+		x := tags[h>>dshift] ^ tag(h)*ones
+		p := heads[h>>shift]
+		if (x-ones)&^x&tops != 0 || binary.LittleEndian.Uint32(src[p:]) == uint32(v) {
+			return s
+		}
+		heads[h>>shift] = uint32(s)
+	}
+	return -1
+}
+
+// reset makes an empty table for src: all places are the first.
 func (m *matcher) reset(src []byte, d *dict) {
-	m.src, m.d, m.reps, m.anchor, m.next = src, d, d.reps, 0, 0
-	n := min(max(bits.Len(uint(len(src)))-1, minTable), maxTable)
+	m.src, m.d, m.reps, m.anchor = src, d, d.reps, 0
+	n := min(max(bits.Len(uint(len(src))), minTable), maxTable)
 	m.shift = uint(64 - n)
 	if m.heads == nil {
 		m.heads = make([]uint32, 1<<maxTable)
 	}
 	m.heads = m.heads[:1<<n]
 	clear(m.heads)
-	if cap(m.lits) <= len(src) {
-		m.chain = make([]uint32, len(src))
-		m.lits = make([]price, len(src)+1)
-	}
-	m.chain, m.lits = m.chain[:len(src)], m.lits[:len(src)+1]
-	sum, sums := price(0), m.lits[:len(src)]
-	for i, c := range src {
-		sums[i] = sum
-		sum += d.prices.lit[c]
-	}
-	m.lits[len(src)] = sum
 }
 
-// lookAhead tells whether a literal and then a match are worth more.
+// lookAhead tells whether a literal and then a match with the input are worth more.
 func (m *matcher) lookAhead(s int, best match) (int, match) {
 	if best.len >= longish || s+1+longBytes > len(m.src) {
 		return s, best
 	}
-	next := m.find(s + 1)
-	if next.worth > best.worth+(m.lits[s+1]-m.lits[s])*(256-keep)/keep {
+	if next := m.near(s + 1); next.worth > best.worth {
 		return s + 1, next
 	}
 	return s, best
@@ -152,40 +169,39 @@ func (m *matcher) value(dist int, lits bool) int {
 	return v
 }
 
-// find finds the match at s that is worth most; worth 0 if there is none.
-func (m *matcher) find(s int) (best match) {
+// near finds the match at s, with what is at the last offset or has the same hash,
+// that is worth most; worth 0 if there is none.
+func (m *matcher) near(s int) (best match) {
 	v := binary.LittleEndian.Uint64(m.src[s:])
-	h := shortHash(v)
-	short := &m.d.index.short
-	b, hits := short.find(h)
-	m.fill(s)
 	m.repeat(s, uint32(v), &best)
-	if best.len >= enough {
-		return best
-	}
-	if p := int(m.heads[h>>m.shift]) - 1; p >= 0 {
-		m.inInput(s, p, uint32(v), &best)
-	}
-	if hits == 0 || best.len >= enough {
-		return best
-	}
-	m.inDict(s, &short.places[b], hits, &best)
-	long := &m.d.index.long
-	if b, hits := long.find(longHash(v)); hits != 0 {
-		m.inDict(s, &long.places[b], hits, &best)
+	head := &m.heads[shortHash(v)>>m.shift]
+	p := int(*head)
+	*head = uint32(s)
+	if binary.LittleEndian.Uint32(m.src[p:]) == uint32(v) {
+		m.better(match{len: equal(m.src[s:], m.src[p:]), dist: s - p}, &best)
 	}
 	return best
 }
 
-// fill adds the places before s to the table.
-func (m *matcher) fill(s int) {
-	src, heads, chain, shift := m.src, m.heads, m.chain, m.shift
-	for at := m.next; at < s; at++ {
-		head := &heads[shortHash(binary.LittleEndian.Uint64(src[at:]))>>shift]
-		chain[at] = *head
-		*head = uint32(at + 1)
+// far takes the longest match in the dictionary at s if it is worth more. What is not
+// among the places with the same few bytes is not looked for among those with more.
+func (m *matcher) far(s int, best *match) {
+	v := binary.LittleEndian.Uint64(m.src[s:])
+	x := &m.d.index
+	b, hits := x.short.find(shortHash(v))
+	if hits == 0 {
+		return
 	}
-	m.next = max(m.next, s)
+	p, n := 0, 0
+	if b, hits := x.long.find(longHash(v)); hits != 0 {
+		p, n = m.longest(s, v, &x.long.places[b], hits)
+	}
+	if n < longBytes {
+		p, n = m.longest(s, v, &x.short.places[b], hits)
+	}
+	if n >= shortBytes {
+		m.better(match{len: n, dist: s + len(m.d.content) - p}, best)
+	}
 }
 
 // repeat tries the last offset, or the one before where there are no literals
@@ -195,7 +211,7 @@ func (m *matcher) repeat(s int, v uint32, best *match) {
 	if s == m.anchor {
 		dist = m.reps[1]
 	}
-	n := 0
+	var n int
 	if p := s - dist; p >= 0 {
 		if binary.LittleEndian.Uint32(m.src[p:])^v != 0 {
 			return
@@ -206,45 +222,36 @@ func (m *matcher) repeat(s int, v uint32, best *match) {
 			return
 		}
 		n = m.equalDict(s, p)
+	} else {
+		return
 	}
-	if n >= minMatch {
-		m.better(s, match{len: n, dist: dist}, m.d.prices.offset[0], best)
-	}
+	*best = match{n, dist, m.d.prices.worth(n, 0)}
 }
 
-// better takes a match if it is worth more, with the price of its offset.
-func (m *matcher) better(s int, x match, offset price, best *match) {
-	x.worth = m.lits[s+x.len] - m.lits[s] - offset - m.d.prices.match[min(x.len, len(m.d.prices.match)-1)]
+// better takes a match if it is worth more.
+func (m *matcher) better(x match, best *match) {
+	x.worth = m.d.prices.worth(x.len, offsetCode(uint32(x.dist+3)))
 	if x.worth > best.worth {
 		*best = x
 	}
 }
 
-func (m *matcher) offsetPrice(dist int) price {
-	return m.d.prices.offset[offsetCode(uint32(dist+3))]
-}
-
-// inInput looks in the input itself, at p and before, for what is longer: nearer
-// than the first are none.
-func (m *matcher) inInput(s, p int, v uint32, best *match) {
-	for i := 0; i < depth && p >= 0 && s+best.len < len(m.src); i++ {
-		if binary.LittleEndian.Uint32(m.src[p:]) == v && m.src[p+best.len] == m.src[s+best.len] {
-			n := equal(m.src[s:], m.src[p:])
-			m.better(s, match{len: n, dist: s - p}, m.offsetPrice(s-p), best)
+// longest finds the longest match at s, which begins with v, among those places of the
+// dictionary that are hits.
+func (m *matcher) longest(s int, v uint64, places *[bucket]uint32, hits uint64) (p, n int) {
+	for i := 0; hits != 0 && i < tries; hits, i = hits&(hits-1), i+1 {
+		q := int(places[bits.TrailingZeros64(hits)/tagBits])
+		k := longBytes
+		if x := binary.LittleEndian.Uint64(m.d.content[q:]) ^ v; x != 0 {
+			k = bits.TrailingZeros64(x) / 8
+		} else {
+			k += m.equalDict(s+longBytes, q+longBytes)
 		}
-		p = int(m.chain[p]) - 1
-	}
-}
-
-// inDict looks at those places of the dictionary that are hits.
-func (m *matcher) inDict(s int, places *[bucket]uint32, hits uint64, best *match) {
-	for ; hits != 0; hits &= hits - 1 {
-		p := int(places[bits.TrailingZeros64(hits)/tagBits])
-		if n := m.equalDict(s, p); n >= shortBytes {
-			dist := s + len(m.d.content) - p
-			m.better(s, match{len: n, dist: dist}, m.offsetPrice(dist), best)
+		if k > n {
+			p, n = q, k
 		}
 	}
+	return p, n
 }
 
 // equalDict is how many bytes at s are those of the dictionary at p, and of the

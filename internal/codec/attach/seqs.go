@@ -26,6 +26,8 @@ const (
 	manySequences = 0x7F00
 	// leastFit is how many sequences there must be for tables of their own.
 	leastFit = 24
+	// maxSequence is how many bytes a sequence takes at most.
+	maxSequence = 10
 )
 
 // spec is what the RFC says of a kind: the number of its codes, the largest accuracy
@@ -133,12 +135,14 @@ func (q *sequences) reset() {
 }
 
 func (q *sequences) add(lits, match, value int) {
-	s := sequence{litLen: uint32(lits), matchLen: uint32(match), offset: uint32(value)}
-	s.codes = [kinds]uint8{litLenCode(s.litLen), offsetCode(s.offset), matchCode(s.matchLen)}
-	for k, c := range s.codes {
-		q.counts[k][c]++
-	}
-	q.list = append(q.list, s)
+	q.list = append(q.list, sequence{})
+	s := &q.list[len(q.list)-1]
+	s.litLen, s.matchLen, s.offset = uint32(lits), uint32(match), uint32(value)
+	lit, off, length := litLenCode(s.litLen), offsetCode(s.offset), matchCode(s.matchLen)
+	s.codes[litLen], s.codes[offset], s.codes[matchLen] = lit, off, length
+	q.counts[litLen][lit]++
+	q.counts[offset][off]++
+	q.counts[matchLen][length]++
 }
 
 // append appends the section (RFC 8878 §3.1.1.3.2).
@@ -156,7 +160,7 @@ func (q *sequences) append(dst []byte, d *dict) []byte {
 	}
 	modes := len(dst)
 	dst = append(dst, 0)
-	var tables [kinds]*table // nil where all codes are the same
+	var tables [kinds]*table
 	for k := range kinds {
 		var mode byte
 		if tables[k], mode = q.choose(k, d); mode == modeCompressed {
@@ -179,7 +183,7 @@ func (q *sequences) choose(k kind, d *dict) (t *table, mode byte) {
 	}
 	if int(counts[q.list[0].codes[k]]) == n {
 		if 8*bit < best {
-			return nil, modeRLE
+			return &single, modeRLE
 		}
 		return t, mode
 	}
@@ -188,7 +192,7 @@ func (q *sequences) choose(k kind, d *dict) (t *table, mode byte) {
 	}
 	own := &q.own[k]
 	own.fit(counts, n, int(specs[k].maxLog))
-	if own.guess(counts) < best {
+	if own.guess(counts) < best-best/32 {
 		own.build()
 		t, mode = own, modeCompressed
 	}
@@ -198,43 +202,33 @@ func (q *sequences) choose(k kind, d *dict) (t *table, mode byte) {
 // stream appends the codes and what they leave open, from the last sequence to the
 // first (RFC 8878 §3.1.1.3.2.1.2).
 func (q *sequences) stream(dst []byte, tables *[kinds]*table) []byte {
-	var state [kinds]uint32
+	lits, offs, matches := tables[litLen], tables[offset], tables[matchLen]
 	last := len(q.list) - 1
-	for k, t := range tables {
-		if t != nil {
-			state[k] = t.start(q.list[last].codes[k])
-		}
-	}
-	w := bitWriter{out: dst}
-	q.list[last].rest(&w)
+	s := &q.list[last]
+	lit, off, match := lits.start(s.codes[litLen]), offs.start(s.codes[offset]), matches.start(s.codes[matchLen])
+	out, at := room(dst, len(q.list)*maxSequence+4)
+	b, at := s.rest(bitQueue{}).flush(out, at)
 	for i := last - 1; i >= 0; i-- {
 		s := &q.list[i]
-		for _, k := range [...]kind{offset, matchLen, litLen} {
-			if t := tables[k]; t != nil {
-				state[k] = t.encode(&w, state[k], s.codes[k])
-			}
-		}
-		w.flush()
-		s.rest(&w)
+		b, off = offs.encode(b, off, s.codes[offset])
+		b, match = matches.encode(b, match, s.codes[matchLen])
+		b, lit = lits.encode(b, lit, s.codes[litLen])
+		b, at = b.flush(out, at)
+		b, at = s.rest(b).flush(out, at)
 	}
-	for _, k := range [...]kind{matchLen, offset, litLen} {
-		if t := tables[k]; t != nil {
-			w.add(state[k]&(1<<t.log-1), t.log)
-		}
-	}
-	w.flush()
-	return w.end()
+	b = b.add(match&(1<<matches.log-1), matches.log)
+	b = b.add(off&(1<<offs.log-1), offs.log)
+	b = b.add(lit&(1<<lits.log-1), lits.log)
+	return out[:b.end(out, at)]
 }
 
-// rest writes the bits that follow a sequence's codes.
-func (s *sequence) rest(w *bitWriter) {
-	c := litLenCodes[s.codes[litLen]]
-	w.add(s.litLen-c.base, uint(c.extra))
-	w.flush()
-	c = matchCodes[s.codes[matchLen]]
-	w.add(s.matchLen-minMatch-c.base, uint(c.extra))
-	w.flush()
+// rest appends the bits that follow a sequence's codes: 52 at most, as an offset is
+// less than 1<<21 with a dictionary of MaxDict bytes.
+func (s *sequence) rest(b bitQueue) bitQueue {
+	c := &litLenCodes[s.codes[litLen]]
+	b = b.add(s.litLen-c.base, uint(c.extra))
+	c = &matchCodes[s.codes[matchLen]]
+	b = b.add(s.matchLen-minMatch-c.base, uint(c.extra))
 	n := uint(s.codes[offset])
-	w.add(s.offset-1<<n, n)
-	w.flush()
+	return b.add(s.offset-1<<n, n)
 }
