@@ -10,6 +10,7 @@
 package codec
 
 import (
+	"bytes"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -73,6 +74,8 @@ type Codec struct {
 	use   [Kinds]uint32
 	fast  map[uint32]*zstd.Encoder   // by dictionary, 0 for none
 	small map[uint32]*attach.Encoder // by dictionary, for what is not large; nil if it cannot
+
+	checks sync.Pool // of *[]byte: what was encoded, decoded again
 }
 
 // New returns a Codec that knows the shipped dictionary and uses it.
@@ -152,7 +155,7 @@ func (c *Codec) encoder(dict uint32) (*zstd.Encoder, error) {
 	if e != nil {
 		return e, nil
 	}
-	e, err := newEncoder(arrivalLevel(dict), d, workers())
+	e, err := newEncoder(zstd.SpeedDefault, d, workers())
 	if err != nil {
 		return nil, err
 	}
@@ -185,16 +188,6 @@ func (c *Codec) attached(dict uint32) *attach.Encoder {
 	return c.small[dict]
 }
 
-// arrivalLevel is how well data is compressed before its message is accepted,
-// where package attach does not do it. With a dictionary the encoder puts its tables
-// back to those of the dictionary for each call, which at the better level are 4 MB.
-func arrivalLevel(dict uint32) zstd.EncoderLevel {
-	if dict != 0 {
-		return zstd.SpeedDefault
-	}
-	return zstd.SpeedBetterCompression // large parts: a hundredth smaller than with SpeedDefault
-}
-
 func newEncoder(level zstd.EncoderLevel, dict []byte, n int) (*zstd.Encoder, error) {
 	o := []zstd.EOption{
 		zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(n), zstd.WithEncoderCRC(false),
@@ -215,7 +208,11 @@ func newEncoder(level zstd.EncoderLevel, dict []byte, n int) (*zstd.Encoder, err
 func (c *Codec) Encode(dst, src []byte, dict uint32) (out []byte, ok bool) {
 	if dict != 0 && len(src) > 0 && len(src) <= attach.MaxBytes {
 		if e := c.attached(dict); e != nil {
-			return worthy(e.Encode(dst, src), len(dst), len(src))
+			out, ok = worthy(e.Encode(dst, src), len(dst), len(src))
+			if !ok || c.gives(out[len(dst):], src) {
+				return out, ok
+			}
+			dst = out[:len(dst)] // the library is older
 		}
 	}
 	e, err := c.encoder(dict)
@@ -230,6 +227,19 @@ func encode(e *zstd.Encoder, dst, src []byte) ([]byte, bool) {
 		return dst, false
 	}
 	return worthy(e.EncodeAll(src, dst), len(dst), len(src))
+}
+
+// gives tells whether what was encoded is src when it is decoded. Mail is not
+// kept on the word of an encoder of our own.
+func (c *Codec) gives(encoded, src []byte) bool {
+	p, _ := c.checks.Get().(*[]byte)
+	if p == nil {
+		p = new([]byte)
+	}
+	defer c.checks.Put(p)
+	*p = slices.Grow((*p)[:0], len(src))
+	got, err := c.Decode(*p, encoded, int64(len(src)))
+	return err == nil && bytes.Equal(got, src)
 }
 
 // worthy cuts off what was encoded, behind at, of raw bytes, where it gains too little.
