@@ -11,6 +11,7 @@ import (
 
 	"github.com/eidermail/eider/internal/mailstore"
 	"github.com/eidermail/eider/internal/message"
+	"github.com/eidermail/eider/internal/web/pour"
 )
 
 // Limit: bytes of a file's name in a download.
@@ -70,32 +71,10 @@ func (s *Site) content(c *call, m *mail) (mailstore.Content, error) {
 	return s.o.Store.Content(c.r.Context(), m.acct, m.id)
 }
 
-// pour copies a file to the client. Once it has begun, an error can only be
-// shown by breaking off.
+// pour copies a file to the client.
 func (s *Site) pour(c *call, r io.Reader) error {
-	if c.r.Method == http.MethodHead {
-		return nil
-	}
-	from := &reading{r: r}
-	if _, err := io.Copy(c.w, from); err != nil && from.err != nil && c.r.Context().Err() == nil {
-		s.o.Log.Error("download broke off", "route", c.r.Pattern, "err", from.err)
-		panic(http.ErrAbortHandler) // the documented way to cut an answer short
-	}
+	pour.Out(c.w, c.r, s.o.Log, r)
 	return nil
-}
-
-// reading remembers whether it was the source that failed.
-type reading struct {
-	r   io.Reader
-	err error
-}
-
-func (r *reading) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
-	if err != nil && err != io.EOF {
-		r.err = err
-	}
-	return n, err
 }
 
 // attachment is a file by its id, ATT00001.

@@ -56,7 +56,7 @@ func spread(v []float64) string {
 // into one account and into 20: median of interleaved runs with the spread.
 // Without -bench-peers it makes one short run of this server and the limit loop.
 // EIDER_BENCH_BASE names another binary of eider: the two run by turns, and this
-// one must keep 0.8 of the throughput of that one. (Storage's is f8fee4e.)
+// one must keep 0.8 of the throughput of that one. (Storage's is a130620.)
 func TestBenchDelivery(t *testing.T) {
 	mail := Stuff(corpus.Everyday(t))
 	type maker struct {

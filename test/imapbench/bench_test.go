@@ -175,7 +175,7 @@ func report(t *testing.T, servers []*server, list []measure, best [][]float64) {
 	}
 	b.WriteString("\n")
 	logs := make([]float64, len(servers))
-	var slow []string
+	var slow, lost []string
 	for i, m := range list {
 		fmt.Fprintf(&b, "%-66s %18.2f", m.name, best[i][0]*1e3)
 		for j := 1; j < len(servers); j++ {
@@ -193,7 +193,7 @@ func report(t *testing.T, servers []*server, list []measure, best [][]float64) {
 		mean := math.Exp(logs[j] / float64(len(list)))
 		fmt.Fprintf(&b, " %10s %5.2f×", "", mean)
 		if mean < 1 {
-			slow = append(slow, fmt.Sprintf("geometric mean: %.2f of the speed of %s", mean, servers[j].name))
+			lost = append(lost, fmt.Sprintf("geometric mean: %.2f of the speed of %s", mean, servers[j].name))
 		}
 	}
 	if *peers {
@@ -202,6 +202,11 @@ func report(t *testing.T, servers []*server, list []measure, best [][]float64) {
 		}
 	}
 	t.Log(b.String())
+	if *peers {
+		for _, l := range lost {
+			t.Error(l)
+		}
+	}
 }
 
 // fill puts n messages of everyday mail into INBOX and opens it.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/eidermail/eider/internal/mailstore"
 	"github.com/eidermail/eider/internal/message"
+	"github.com/eidermail/eider/internal/web/pour"
 )
 
 // Limit: messages in one answer of the faces of other catchers.
@@ -231,32 +232,8 @@ func (f *Faces) raw(c *call) error {
 		c.w.Header().Set("Content-Disposition", `attachment; filename="`+m.id()+`.eml"`)
 	}
 	c.w.Header().Set("Content-Length", strconv.FormatInt(content.Size(), 10))
-	return f.pour(c, io.NewSectionReader(content, 0, content.Size()))
-}
-
-// pour copies to the client. Once it has begun, an error can only be shown by
-// breaking off.
-func (f *Faces) pour(c *call, r io.Reader) error {
-	from := &reading{r: r}
-	if _, err := io.Copy(c.w, from); err != nil && from.err != nil && c.r.Context().Err() == nil {
-		f.o.Log.Error("download broke off", "route", c.r.Pattern, "err", from.err)
-		panic(http.ErrAbortHandler) // the documented way to cut an answer short
-	}
+	pour.Out(c.w, c.r, f.o.Log, io.NewSectionReader(content, 0, content.Size()))
 	return nil
-}
-
-// reading remembers whether it was the source that failed.
-type reading struct {
-	r   io.Reader
-	err error
-}
-
-func (r *reading) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
-	if err != nil && err != io.EOF {
-		r.err = err
-	}
-	return n, err
 }
 
 // part is a leaf by its number, decoded. No browser is to show it.
@@ -280,7 +257,9 @@ func (f *Faces) part(c *call) error {
 	defer content.Close()
 	c.w.Header().Set("Content-Type", "application/octet-stream")
 	c.w.Header().Set("Content-Disposition", "attachment")
-	return f.pour(c, message.DecodeTransfer(p.Encoding, io.NewSectionReader(content, p.Body.Start, p.Body.Len())))
+	encoded := io.NewSectionReader(content, p.Body.Start, p.Body.Len())
+	pour.Out(c.w, c.r, f.o.Log, message.DecodeTransfer(p.Encoding, encoded))
+	return nil
 }
 
 // change is the body of a change, all of which may be missing.
