@@ -1,7 +1,6 @@
 package certs_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,7 +13,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -27,14 +25,14 @@ import (
 // the challenges.
 type webServer struct {
 	*certs.Certs
-	log       *sink
+	log       *harness.Log
 	tls, http string
 }
 
 // serveACME starts one server of an installation.
 func serveACME(t *testing.T, o certs.Options, httpAddr, tlsAddr string) *webServer {
 	t.Helper()
-	s := &webServer{log: &sink{}}
+	s := &webServer{log: &harness.Log{}}
 	o.Log = slog.New(slog.NewTextHandler(s.log, nil))
 	plain, err := net.Listen("tcp", httpAddr)
 	if err != nil {
@@ -246,24 +244,6 @@ func TestStorage(t *testing.T) {
 	if err := b.Unlock(ctx, "one"); err != nil || b.Unlock(ctx, "one") == nil {
 		t.Error("unlocked twice")
 	}
-}
-
-// sink is a log that can be read while it is written.
-type sink struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *sink) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(b)
-}
-
-func (s *sink) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // TestStorage_ManyFiles: a list ends at MaxFiles, however many there are.

@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,6 +24,7 @@ import (
 	"github.com/eidermail/eider/internal/kv/memkv"
 	"github.com/eidermail/eider/internal/obs"
 	"github.com/eidermail/eider/internal/server"
+	"github.com/eidermail/eider/test/harness"
 )
 
 // settings are those of a server on free ports.
@@ -48,30 +48,12 @@ type running struct {
 	*server.Server
 	stop func()
 	done chan error
-	log  *lines
-}
-
-// lines is a log that can be read while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log  *harness.Log
 }
 
 func start(t *testing.T, o server.Options) *running {
 	t.Helper()
-	r := &running{done: make(chan error, 1), log: &lines{}}
+	r := &running{done: make(chan error, 1), log: &harness.Log{}}
 	if o.KV == nil {
 		o.KV = memkv.New()
 	}

@@ -1,7 +1,6 @@
 package redisbus_test
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -70,28 +69,10 @@ func TestBus(t *testing.T) {
 	})
 }
 
-// sink is a log that can be read while it is written.
-type sink struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *sink) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(b)
-}
-
-func (s *sink) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // pair is two processes on one cluster, one publishing without a pause.
 type pair struct {
 	a, b *redisbus.Bus
-	log  *sink
+	log  *harness.Log
 	sent atomic.Uint64
 	got  atomic.Uint64
 	sync atomic.Uint32 // resyncs seen
@@ -102,7 +83,7 @@ type pair struct {
 
 func newPair(t *testing.T, spec string) *pair {
 	t.Helper()
-	p := &pair{log: &sink{}}
+	p := &pair{log: &harness.Log{}}
 	o, err := redisbus.ParseSpec(spec)
 	if err != nil {
 		t.Fatal(err)
