@@ -82,7 +82,7 @@ func (u *uploads) storm(t *testing.T, s *harness.Server, accounts []harness.Acco
 // of the others is collected.
 func TestKilledUploads(t *testing.T) {
 	t.Parallel()
-	s := harness.Start(t)
+	s := harness.Start(t, "--account-quota=4GB") // or the oldest make room, and are missed
 	accounts := []harness.Account{s.NewAccount(t), s.NewAccount(t)}
 	u := &uploads{acked: map[[32]byte]int{}, first: make(chan struct{}, 1)}
 	left := u.storm(t, s, accounts)
