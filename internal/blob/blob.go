@@ -27,7 +27,7 @@ import (
 	"sync"
 	"time"
 
-	"lukechampine.com/blake3"
+	"github.com/zeebo/blake3"
 
 	"github.com/eidermail/eider/internal/codec"
 	"github.com/eidermail/eider/internal/kv"
@@ -115,7 +115,12 @@ func New(o Options) *Store {
 	}
 	s := &Store{o: o, kv: o.KV, codec: o.Codec, process: random()}
 	s.gc.marks = map[row.BlobID]mark{}
-	s.hashes.New = func() any { return blake3.New(len(row.BlobID{}), o.Key) }
+	s.hashes.New = func() any {
+		if h, err := blake3.NewKeyed(o.Key); err == nil {
+			return h
+		}
+		return blake3.New() // without a key nothing is stored
+	}
 	s.buffers.New = func() any { b := make([]byte, 0, ChunkBytes); return &b }
 	return s
 }
@@ -143,6 +148,12 @@ func (s *Store) Hash(scope []byte) *Hash {
 	h.Reset()
 	return h
 }
+
+// Size is that of a blob's id.
+func (h *Hash) Size() int { return len(row.BlobID{}) }
+
+// Sum appends a blob's id to b.
+func (h *Hash) Sum(b []byte) []byte { return h.Hasher.Sum(b)[:len(b)+h.Size()] }
 
 // GiveBack ends the use of a Hash.
 func (s *Store) GiveBack(h *Hash) { s.hashes.Put(h.Hasher) }

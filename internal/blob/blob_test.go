@@ -3,6 +3,7 @@ package blob_test
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -448,5 +449,35 @@ func TestMostMarks(t *testing.T) {
 	free()
 	if got := w.settle(t); got.Blobs != 1 {
 		t.Errorf("with room: %+v", got)
+	}
+}
+
+// TestNames: a blob's name must never change, or what is stored is not found again.
+// The sums are those of another implementation of BLAKE3.
+func TestNames(t *testing.T) {
+	key := make([]byte, 32)
+	for i := range key {
+		key[i] = byte(i)
+	}
+	s := blob.New(blob.Options{KV: memkv.New(), Key: key})
+	for _, c := range []struct {
+		n    int
+		want string
+	}{
+		{0, "73492b19995d71cdb1e9d74decc09809"}, {1, "d08b45c6b127ee94f3f8527a0b82a5f8"},
+		{1024, "f45a9249a627fdf1fcf13c0e6376f6a9"}, {1025, "82223147a9b804a0c3f9a921b8d8aee2"},
+		{16 << 10, "8880ce020ab0459420eee7e95f173d8a"}, {100_003, "5d3a7db0a4c3ed2636983d9d9b70bf3b"},
+	} {
+		b := make([]byte, c.n)
+		for i := range b {
+			b[i] = byte(i % 251)
+		}
+		h := s.Hash(nil)
+		_, _ = h.Write(b[:c.n/3])
+		_, _ = h.Write(b[c.n/3:])
+		if got := hex.EncodeToString(h.Sum(nil)); got != c.want {
+			t.Errorf("%d bytes: %s, not %s", c.n, got, c.want)
+		}
+		s.GiveBack(h)
 	}
 }

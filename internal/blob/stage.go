@@ -38,6 +38,7 @@ const MaxParts = 256
 // Stage makes sure that all parts are there, live, and will be for a while. A
 // message is stored in at most one commit for the parts that are new, one for
 // each that is larger than StageAtOnce, and more for each ChunksAtOnce of those.
+// These commits may become durable only with the one that links to the parts.
 func (s *Store) Stage(ctx context.Context, parts []Part) (st Staged, err error) {
 	if len(parts) > MaxParts || len(s.o.Key) == 0 {
 		return st, fmt.Errorf("blob: %d parts cannot be staged", len(parts))
@@ -160,7 +161,7 @@ func (s *Store) stageGroup(ctx context.Context, parts []Part, st *Staged) error 
 			s.candidate(tx, r.ID, uint64(r.head.Upload))
 		}
 		return nil
-	})
+	}, kv.Lazy())
 	for i := range made {
 		if err == nil {
 			st.count(&all[i].head, made[i])
@@ -224,7 +225,7 @@ func (s *Store) upload(ctx context.Context, p Part, st *Staged) error {
 	err := s.kv.Update(ctx, guard, func(tx kv.Tx) error {
 		tx.Put(journal, row.AppendUpload(nil, row.UploadLive))
 		return nil
-	})
+	}, kv.Lazy())
 	if err != nil {
 		return err
 	}
@@ -250,7 +251,7 @@ func (s *Store) upload(ctx context.Context, p Part, st *Staged) error {
 		s.candidate(tx, p.ID, uint64(head.Upload))
 		tx.Delete(journal)
 		return nil
-	})
+	}, kv.Lazy())
 	if err == nil {
 		st.count(&head, made)
 	}
@@ -278,7 +279,7 @@ func (s *Store) uploadChunks(ctx context.Context, p Part, head *row.BlobRow, jou
 				tx.Put(row.Chunk(p.ID, head.Upload, head.Chunks+uint32(i)), c)
 			}
 			return nil
-		})
+		}, kv.Lazy())
 		if err != nil {
 			return err
 		}
@@ -335,5 +336,5 @@ func (s *Store) frame(b []byte, encode func(dst, src []byte, dict uint32) ([]byt
 }
 
 // Pace: bytes up to which a chunk is compressed with the dictionary: a larger
-// one soon has better matches of its own.
-const dictBytes = 64 << 10
+// one soon has better matches of its own, and is encoded in half the time without.
+const dictBytes = 16 << 10

@@ -24,6 +24,7 @@ import (
 	"github.com/eidermail/eider/internal/kv/mongokv"
 	"github.com/eidermail/eider/internal/kv/pebblekv"
 	"github.com/eidermail/eider/internal/kv/pgkv"
+	"github.com/eidermail/eider/internal/mailstore/row"
 )
 
 // Options configure what is opened.
@@ -128,7 +129,7 @@ func openPebble(spec, dir string, o Options) (Opened, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Opened{}, fmt.Errorf("--store %s: %w", spec, err)
 	}
-	store, err := pebblekv.Open(pebblekv.Options{Dir: dir, Log: o.Log})
+	store, err := pebblekv.Open(pebblekv.Options{Dir: dir, Dense: row.Dense(), Log: o.Log})
 	if err != nil {
 		return Opened{}, fmt.Errorf("--store %s: %w", spec, err)
 	}

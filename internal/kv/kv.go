@@ -142,6 +142,7 @@ type UpdateOptions struct {
 	NoCombine  bool // commit alone, not in a group
 	Background bool // lower priority than interactive work
 	Reclaim    bool // allowed below the free-space reserve: deletes, expiry, flags
+	Lazy       bool // may be durable later than it returns; see Lazy
 }
 
 // Option changes one Update.
@@ -158,6 +159,12 @@ func Background() Option { return func(o *UpdateOptions) { o.Background = true }
 
 // Reclaim marks work that frees space, and is let through on a full disk.
 func Reclaim() Option { return func(o *UpdateOptions) { o.Reclaim = true } }
+
+// Lazy is for writes that mean nothing until a later Update of this process
+// refers to them: they are visible when Update returns, and durable no later than what is
+// committed after them without Lazy. An engine that can lose a commit while
+// this process lives on does not heed it.
+func Lazy() Option { return func(o *UpdateOptions) { o.Lazy = true } }
 
 // With sets all options to o, for decorators that hand options on.
 func With(o UpdateOptions) Option { return func(p *UpdateOptions) { *p = o } }

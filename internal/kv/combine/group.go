@@ -125,7 +125,7 @@ func (g *group) commit(key []byte, ops []*op) (rest []*op) {
 	f := &flight{cancel: cancel}
 	f.live.Add(1) // so that it does not end while ops board
 	boarded := ops[:0:0]
-	o := kv.UpdateOptions{Attempts: groupAttempts, Reclaim: true, Background: true}
+	o := kv.UpdateOptions{Attempts: groupAttempts, Reclaim: true, Background: true, Lazy: true}
 	for _, w := range ops {
 		if !w.board(f) {
 			w.answer(w.ctx.Err())
@@ -134,6 +134,7 @@ func (g *group) commit(key []byte, ops []*op) (rest []*op) {
 		w.outcome, w.fault, w.later = unseen, nil, false
 		o.Reclaim = o.Reclaim && w.o.Reclaim
 		o.Background = o.Background && w.o.Background
+		o.Lazy = o.Lazy && w.o.Lazy
 		boarded = append(boarded, w)
 	}
 	if len(boarded) == 0 {

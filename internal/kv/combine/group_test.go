@@ -261,6 +261,31 @@ func TestAFullDiskLetsReclaimingOpsThrough(t *testing.T) {
 	})
 }
 
+// spy notes whether updates are lazy.
+type spy struct {
+	kv.Store
+	lazy []bool
+}
+
+func (s *spy) Update(ctx context.Context, guards [][]byte, fn func(kv.Tx) error, opts ...kv.Option) error {
+	s.lazy = append(s.lazy, kv.Options(opts...).Lazy)
+	return s.Store.Update(ctx, guards, fn, opts...)
+}
+
+// TestALazyGroup: a group is lazy only if all in it are.
+func TestALazyGroup(t *testing.T) {
+	bubble(t, combine.Options{}, func(b *bench) {
+		under := &spy{Store: b.faults}
+		b.s = combine.New(under, combine.Options{})
+		b.want(b.group(b.put("a", kv.Lazy()), b.put("b", kv.Lazy())), nil, nil)
+		b.want(b.group(b.put("c", kv.Lazy()), b.put("d"), b.put("e", kv.Lazy())), nil, nil, nil)
+		b.wantState("abcde a b c d e")
+		if fmt.Sprint(under.lazy) != "[false true false false]" { // each group is behind one that holds the guard
+			t.Errorf("lazy: %v", under.lazy)
+		}
+	})
+}
+
 func TestAWaitingOpCanLeave(t *testing.T) {
 	bubble(t, combine.Options{}, func(b *bench) {
 		ctx, cancel := context.WithCancel(context.Background())

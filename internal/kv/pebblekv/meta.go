@@ -177,7 +177,7 @@ func (s *Store) putMeta(m metaRow) error {
 	if err := b.Set(metaKey(), m.encode(), nil); err != nil {
 		return fmt.Errorf("pebblekv: format row: %w", err)
 	}
-	return s.write(b)
+	return s.write(b, false)
 }
 
 // nextRev returns a revision that was never used before.

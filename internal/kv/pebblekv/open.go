@@ -1,6 +1,7 @@
 package pebblekv
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -236,13 +237,13 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		FlushDelayDeleteRange:       10 * time.Second,
 		BytesPerSync:                512 << 10,
 	}
-	// Bodies and parts come compressed and are left as they are. The small rows
-	// that describe them are packed in blocks with zstd, each block by itself: a
-	// guess from the blocks before would be wrong where the kind of row changes.
+	// What does not come compressed is packed in blocks with zstd, each block by
+	// itself: a guess from the blocks before would be wrong where the kind of row changes.
 	profile := *block.BalancedCompression
 	profile.Name, profile.AdaptiveReductionCutoffPercent = "eider", 0
 	packed := pebble.UniformDBCompressionSettings(&profile)
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return packed })
+	o.Experimental.SpanPolicyFunc = s.policy
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = 32 << 10
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -257,6 +258,22 @@ func (s *Store) pebbleOptions() *pebble.Options {
 		WriteStallEnd: func() { s.stalled.Store(0) },
 	}
 	return o
+}
+
+// policy tells how keys from start on are packed, and up to which key; see
+// pebble.SpanPolicyFunc. A file has keys of one policy only.
+func (s *Store) policy(start []byte) (p pebble.SpanPolicy, end []byte, err error) {
+	for _, first := range s.o.Dense {
+		dense := []byte{userSpace, first}
+		if bytes.Compare(start, dense) < 0 {
+			return p, dense, nil
+		}
+		if bytes.HasPrefix(start, dense) {
+			p.PreferFastCompression = true // which sees at once that there is nothing to gain
+			return p, []byte{userSpace, first + 1}, nil
+		}
+	}
+	return p, nil, nil
 }
 
 // closeFlush bounds how long a stop waits for memory to be written to files. It

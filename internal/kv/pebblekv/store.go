@@ -34,6 +34,9 @@ type Options struct {
 	// MemTableBytes is the memory for one table of writes that are not in
 	// files yet; up to four can be there at once, and as many logs on the disk.
 	MemTableBytes int
+	// Dense are the first bytes, ascending, of keys whose values come compressed:
+	// their files are not packed with care again.
+	Dense []byte
 	// ReserveBytes and ReserveFraction set the free space to keep: the larger
 	// of both holds. Negative: none.
 	ReserveBytes    int64

@@ -38,11 +38,13 @@ func (s *Store) Update(ctx context.Context, guards [][]byte, fn func(kv.Tx) erro
 			return ctx.Err()
 		}
 	}
-	return guard.Retry(ctx, o.Attempts, func() (bool, error) { return s.attempt(ctx, guards, fn) })
+	return guard.Retry(ctx, o.Attempts, func() (bool, error) { return s.attempt(ctx, guards, fn, o.Lazy) })
 }
 
 // attempt runs fn once, and tells whether a conflict kept it from committing.
-func (s *Store) attempt(ctx context.Context, guards [][]byte, fn func(kv.Tx) error) (conflict bool, err error) {
+func (s *Store) attempt(
+	ctx context.Context, guards [][]byte, fn func(kv.Tx) error, lazy bool,
+) (conflict bool, err error) {
 	locked, err := s.locks.Lock(ctx, guards)
 	if err != nil {
 		return false, err
@@ -71,15 +73,16 @@ func (s *Store) attempt(ctx context.Context, guards [][]byte, fn func(kv.Tx) err
 	if err := tx.Check(kv.DefaultLimits()); err != nil {
 		return false, err
 	}
-	return s.commit(&tx.Set)
+	return s.commit(&tx.Set, lazy)
 }
 
 // errExpect is the conflict of an Expect.
 var errExpect = fmt.Errorf("%w: an expected key changed", kv.ErrConflict)
 
-// commit writes a batch and waits until it is on the disk. The context has no
-// say any more: the outcome would be unknown.
-func (s *Store) commit(set *overlay.Set) (conflict bool, err error) {
+// commit writes a batch and, unless that is lazy, waits until it is on the disk: the log
+// has one order, so that whatever waits later waits for this, too. The context has
+// no say any more: the outcome would be unknown.
+func (s *Store) commit(set *overlay.Set, lazy bool) (conflict bool, err error) {
 	if set.Len() == 0 {
 		holds, err := s.holds(set.Expects())
 		if err == nil && !holds {
@@ -97,19 +100,19 @@ func (s *Store) commit(set *overlay.Set) (conflict bool, err error) {
 		return false, err
 	}
 	if len(set.Expects()) == 0 {
-		return false, s.write(b)
+		return false, s.write(b, lazy)
 	}
 	// Nobody else's batch may come between the check and ours.
 	s.apply.Lock()
 	holds, err := s.holds(set.Expects())
 	if err == nil && holds {
-		s.publish(b)
+		s.publish(b, lazy)
 	}
 	s.apply.Unlock()
 	if err != nil || !holds {
 		return err == nil, errors.Join(err, b.Close(), errIf(err == nil, errExpect))
 	}
-	return false, s.sync(b)
+	return false, s.sync(b, lazy)
 }
 
 func errIf(cond bool, err error) error {
@@ -169,30 +172,37 @@ func (s *Store) batch(set *overlay.Set) (*pebble.Batch, error) {
 	return b, nil
 }
 
-// write publishes a batch and waits for the disk.
-func (s *Store) write(b *pebble.Batch) error {
+// write publishes a batch and, unless it is lazy, waits for the disk.
+func (s *Store) write(b *pebble.Batch, lazy bool) error {
 	s.apply.RLock()
-	s.publish(b)
+	s.publish(b, lazy)
 	s.apply.RUnlock()
-	return s.sync(b)
+	return s.sync(b, lazy)
 }
 
 // publish makes the batch visible and hands it to the log. If it cannot, the
 // state in memory is no longer that on the disk, and the process must end.
-func (s *Store) publish(b *pebble.Batch) {
+func (s *Store) publish(b *pebble.Batch, lazy bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.fatal(fmt.Errorf("writing the log: %v", p))
 		}
 	}()
-	if err := s.db.ApplyNoSyncWait(b, pebble.Sync); err != nil {
+	apply := func() error { return s.db.ApplyNoSyncWait(b, pebble.Sync) }
+	if lazy {
+		apply = func() error { return s.db.Apply(b, pebble.NoSync) }
+	}
+	if err := apply(); err != nil {
 		s.fatal(fmt.Errorf("writing the log: %w", err))
 	}
 }
 
-func (s *Store) sync(b *pebble.Batch) error {
-	if err := b.SyncWait(); err != nil {
-		s.fatal(fmt.Errorf("writing the log: %w", err))
+// sync waits until a batch that is published is on the disk, and lets it go.
+func (s *Store) sync(b *pebble.Batch, lazy bool) error {
+	if !lazy {
+		if err := b.SyncWait(); err != nil {
+			s.fatal(fmt.Errorf("writing the log: %w", err))
+		}
 	}
 	if err := b.Close(); err != nil {
 		return fmt.Errorf("pebblekv: batch: %w", err)
@@ -232,7 +242,7 @@ func (s *Store) DeletePrefix(ctx context.Context, prefix []byte) error {
 		if err != nil {
 			return err
 		}
-		return s.write(b)
+		return s.write(b, false)
 	}
 	b := s.db.NewBatch()
 	end := []byte{userSpace + 1}
@@ -244,5 +254,5 @@ func (s *Store) DeletePrefix(ctx context.Context, prefix []byte) error {
 	}
 	s.deletes.Add(1)
 	s.space.noteFreed(prefix)
-	return s.write(b)
+	return s.write(b, false)
 }

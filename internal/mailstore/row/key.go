@@ -46,6 +46,9 @@ const (
 	TagSearch   = 'i' // acct: search segments
 )
 
+// Dense are the tags of rows whose values are compressed, ascending.
+func Dense() []byte { return []byte{TagChunk, TagBody} }
+
 // Shards is how many ways time-ordered rows are spread.
 const Shards = 16
 
