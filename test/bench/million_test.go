@@ -136,7 +136,7 @@ func (f *filled) fill(t *testing.T, n int) {
 	t.Helper()
 	f.Stop(t)
 	ctx := context.Background()
-	engine, err := pebblekv.Open(pebblekv.Options{Dir: filepath.Join(f.Dir, "store"), BallastBytes: -1})
+	engine, err := pebblekv.Open(pebblekv.Options{Dir: filepath.Join(f.Dir, "store"), Dense: row.Dense(), BallastBytes: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
