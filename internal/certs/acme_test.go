@@ -83,10 +83,10 @@ func (s *webServer) shown(t *testing.T, name string) *x509.Certificate {
 }
 
 // await waits until both servers show one certificate of the ACME server that
-// is not before.
+// is not before. An attempt that fails, on a machine that stalls, is repeated after a minute.
 func await(t *testing.T, before *big.Int, servers ...*webServer) *x509.Certificate {
 	t.Helper()
-	for end := time.Now().Add(60 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(150 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		var seen []*x509.Certificate
 		for _, s := range servers {
 			if c := s.shown(t, "mail.example.test"); strings.Contains(c.Issuer.CommonName, "Pebble") &&
@@ -98,7 +98,10 @@ func await(t *testing.T, before *big.Int, servers ...*webServer) *x509.Certifica
 			return seen[0]
 		}
 		if time.Now().After(end) {
-			t.Fatalf("no common certificate: %s", servers[0].log.String())
+			for i, s := range servers {
+				t.Errorf("no common certificate; server %d: %s", i, s.log)
+			}
+			t.FailNow()
 		}
 	}
 }
@@ -139,8 +142,8 @@ func TestACME(t *testing.T) {
 			}
 			second := await(t, first.SerialNumber, servers...)
 			orders := strings.Count(servers[0].log.String(), "obtained") + strings.Count(servers[1].log.String(), "obtained")
-			// A third is due after 40 s: a machine that slow has had it, too.
-			if late := time.Since(begin) > 35*time.Second; orders != 2 && !(late && orders == 3) {
+			// A third is due after 40 s, and one more each 20: a machine that slow has had it, too.
+			if late := time.Since(begin) > 35*time.Second; orders < 2 || orders > 2 && !late {
 				t.Errorf("%d orders for two certificates:\n%s\n%s", orders, servers[0].log, servers[1].log)
 			}
 			// A server that starts later takes what is there.
