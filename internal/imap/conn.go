@@ -238,7 +238,7 @@ func (c *conn) next() error {
 	}
 	err := c.dec.Next()
 	if errors.Is(err, imapwire.ErrLineTooLong) {
-		return c.badCommand("*", &imapwire.SyntaxError{Text: "command line too long"})
+		return c.badCommand(c.dec.DroppedTag(), &imapwire.SyntaxError{Text: "command line too long"})
 	}
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,16 +79,19 @@ func afterGC(t *testing.T, s *harness.Server, a harness.Account, sent []letter) 
 	if err == nil {
 		_, err = c.Select("INBOX", nil).Wait()
 	}
-	var set imap.SeqSet
+	var gone []uint32
 	for i, l := range sent {
 		if i%deleteEvery == 0 {
-			set.AddNum(uint32(i + 1))
+			gone = append(gone, uint32(i+1))
 		} else {
 			left = append(left, l)
 		}
 	}
-	if err == nil {
-		err = c.Store(set, &imap.StoreFlags{Op: imap.StoreFlagsAdd, Silent: true, Flags: []imap.Flag{imap.FlagDeleted}}, nil).Close()
+	for some := range slices.Chunk(gone, 5000) { // a command's line has a limit
+		if err == nil {
+			deleted := &imap.StoreFlags{Op: imap.StoreFlagsAdd, Silent: true, Flags: []imap.Flag{imap.FlagDeleted}}
+			err = c.Store(imap.SeqSetNum(some...), deleted, nil).Close()
+		}
 	}
 	if err == nil {
 		err = c.Expunge().Close()

@@ -91,6 +91,10 @@ func TestCompressBomb(t *testing.T) {
 	if l := c.line(); l != "* BAD command line too long" {
 		t.Error(l)
 	}
+	c.send("b SEARCH " + zeros + "\r\n") // a client waits for the answer to what it named
+	if l := c.line(); l != "b BAD command line too long" {
+		t.Error(l)
+	}
 	c.ok("NOOP")
 	c.conn.SetDeadline(time.Now().Add(time.Minute))
 	// Packed once: what follows a flush stands on its own if it begins so.

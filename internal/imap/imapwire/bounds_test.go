@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/eidermail/eider/internal/imap/imapwire"
 )
@@ -117,12 +118,19 @@ func TestDiscard(t *testing.T) {
 		t.Errorf("%d bytes were read", e.read)
 	}
 	long := strings.Repeat("y", imapwire.MaxLine+1)
-	d = imapwire.NewDecoder(imapwire.NewReader(strings.NewReader(long + "\r\na NOOP\r\n")))
-	if err := d.Next(); !errors.Is(err, imapwire.ErrLineTooLong) {
-		t.Errorf("a long line: %v", err)
-	}
-	if err := d.Next(); err != nil {
-		t.Errorf("the line behind it: %v", err)
+	for _, behind := range []string{
+		"\r\n", "\n", " {5}\r\n", " {8+}\r\nx NOOP\r\n\r\n", " {7+}\r\nx NOOP\n" + long + " {1+}\r\nz\r\n",
+	} {
+		in := strings.NewReader("t1 " + long + behind + "a NOOP\r\n")
+		d = imapwire.NewDecoder(imapwire.NewReader(iotest.OneByteReader(in)))
+		err := d.Next()
+		if tag := d.DroppedTag(); !errors.Is(err, imapwire.ErrLineTooLong) || tag != "t1" {
+			t.Errorf("a long line and %.20q: %v, its tag is %q", behind, err, tag)
+		}
+		err = d.Next()
+		if tag, _ := d.Tag(); err != nil || tag != "a" {
+			t.Errorf("the line behind %.20q: %v, its tag is %q", behind, err, tag)
+		}
 	}
 	if err := d.Next(); !errors.Is(err, io.EOF) {
 		t.Errorf("the end: %v", err)

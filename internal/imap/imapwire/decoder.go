@@ -76,16 +76,13 @@ func (d *Decoder) ReadLine() (string, error) {
 	return string(line), err
 }
 
-// Next starts the next command: it reads a line.
+// Next starts the next command: it reads a line. After ErrLineTooLong there is a DroppedTag.
 func (d *Decoder) Next() error {
 	d.err, d.literal, d.open, d.ended, d.depth, d.keys = nil, 0, nil, false, 0, 0
 	d.line, d.pos = nil, 0
 	line, err := d.r.Line()
-	if err != nil {
-		return err
-	}
 	d.line = line
-	return nil
+	return err
 }
 
 // Line is what stands on the current line, for recognising other protocols.
@@ -230,6 +227,14 @@ func (d *Decoder) class(c uint8) []byte {
 func (d *Decoder) Tag() (string, bool) {
 	b := d.class(isTag)
 	return string(b), len(b) > 0
+}
+
+// DroppedTag is the tag of a line that was too long, "*" if it had none.
+func (d *Decoder) DroppedTag() string {
+	if tag, ok := d.Tag(); ok && d.SP() {
+		return tag
+	}
+	return "*"
 }
 
 // AtomUpper reads an atom in upper case. The bytes are valid until the next

@@ -6,7 +6,8 @@ import (
 	"io"
 )
 
-// ErrLineTooLong is a line over MaxLine; the line was read and dropped.
+// ErrLineTooLong is a line over MaxLine; the line was read and dropped, with what the
+// client sends behind it unasked.
 var ErrLineTooLong = errors.New("imapwire: line too long")
 
 // ErrDesync means that the client sent more than can be dropped: close the connection.
@@ -99,7 +100,7 @@ func (r *Reader) read(p []byte) (int, error) {
 
 // Line reads up to the next line end and returns the line without it. The
 // bytes are valid, and may be changed, until the next call. A bare LF ends a
-// line too: people type at us.
+// line too: people type at us. With ErrLineTooLong comes how the line began.
 func (r *Reader) Line() ([]byte, error) {
 	searched := 0
 	for {
@@ -114,7 +115,7 @@ func (r *Reader) Line() ([]byte, error) {
 		}
 		searched = r.w - r.r
 		if searched >= MaxLine+2 {
-			return nil, r.dropLine()
+			return r.dropLine()
 		}
 		if err := r.fill(); err != nil {
 			if err == io.EOF && r.w > r.r {
@@ -125,20 +126,46 @@ func (r *Reader) Line() ([]byte, error) {
 	}
 }
 
-// dropLine reads to the line end of a line that is too long.
-func (r *Reader) dropLine() error {
-	for dropped := 0; dropped < MaxDiscard; {
-		if i := bytes.IndexByte(r.buf[r.r:r.w], '\n'); i >= 0 {
-			r.r += i + 1
-			return ErrLineTooLong
+// What is kept of a line that is dropped: where its tag stands, and where its literal is announced.
+const (
+	keptHead = 256
+	keptTail = 24
+)
+
+// dropLine reads to the line end of a line that is too long, and over the literals
+// behind it that the client does not wait to be asked for (RFC 7888).
+func (r *Reader) dropLine() (head []byte, err error) {
+	head = bytes.Clone(r.buf[r.r : r.r+keptHead])
+	var tail []byte
+	for dropped := int64(0); dropped < MaxDiscard; {
+		b := r.buf[r.r:r.w]
+		i := bytes.IndexByte(b, '\n')
+		if i >= 0 {
+			b = b[:i]
 		}
-		dropped += r.w - r.r
-		r.r = r.w
-		if err := r.fill(); err != nil {
-			return err
+		dropped += int64(len(b))
+		tail = append(tail, b[max(0, len(b)-keptTail):]...)
+		tail = tail[max(0, len(tail)-keptTail):]
+		if r.r += len(b); i < 0 {
+			if err := r.fill(); err != nil {
+				return nil, err
+			}
+			continue
 		}
+		r.r, dropped = r.r+1, dropped+1
+		n, nonSync, ok := literalSuffix(bytes.TrimSuffix(tail, []byte{'\r'}))
+		if !ok || !nonSync {
+			return head, ErrLineTooLong
+		}
+		if dropped += n; dropped > MaxDiscard {
+			break
+		}
+		if err := r.Discard(n); err != nil {
+			return nil, err
+		}
+		tail = tail[:0]
 	}
-	return ErrDesync
+	return nil, ErrDesync
 }
 
 // Read reads raw bytes: those of a literal. The caller bounds how many.
