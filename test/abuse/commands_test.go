@@ -68,9 +68,12 @@ var commands = []struct{ port, name, script string }{
 	{"lmtp", "nobody's address", "< 220\n> LHLO a\n< 250 \n> MAIL FROM:<>\n< 250\n> RCPT TO:<nobody@eider.test>\n< 550\n" +
 		"> DATA\n< 503\n" + smtpQuit},
 
-	{"imap", "line of 70,000 bytes", imapLogin + "> a NOOP {a*70000}\n< * BAD\n" + imapQuit},
-	{"imap", "line of 3 MiB", imapLogin + "> a {a*3145728}\n< * BAD\n" + imapQuit},
-	{"imap", "line of 70,000 bytes before login", "< * OK\n> a LOGIN {a*70000} b\n< * BAD\n" + imapQuit},
+	{"imap", "line of 70,000 bytes", imapLogin + "> a NOOP {a*70000}\n< a BAD\n" + imapQuit},
+	{"imap", "line of 3 MiB", imapLogin + "> a {a*3145728}\n< a BAD\n" + imapQuit},
+	{"imap", "line of 70,000 bytes before login", "< * OK\n> a LOGIN {a*70000} b\n< a BAD\n" + imapQuit},
+	{"imap", "tag of 70,000 bytes", imapLogin + "> {a*70000} NOOP\n< * BAD\n" + imapQuit},
+	{"imap", "line of 70,000 bytes with a literal, unasked", imapLogin +
+		"> a NOOP {a*70000} {8+}\n>> x NOOP\\r\\n\\r\\n\n< a BAD\n" + imapQuit},
 	{"imap", "no tag", imapLogin + "> \n< * BAD\n>> \\x00\\x00\\r\\n\n< * BAD\n" + imapQuit},
 	{"imap", "unknown command", imapLogin + "> a XYZZY\n< a BAD\n" + imapQuit},
 	{"imap", "login name of 70,000 bytes", "< * OK\n> a LOGIN {70000}\n< a NO\n" + imapQuit},
