@@ -404,12 +404,8 @@ func checkImport(t *testing.T, f *file, im *ast.ImportSpec, set, used map[string
 func moduleOf(p string) string {
 	parts := strings.Split(p, "/")
 	n := 3
-	if parts[0] == "golang.org" || parts[0] == "google.golang.org" ||
-		parts[0] == "pgregory.net" {
-		n = 3
-		if parts[0] != "golang.org" {
-			n = 2
-		}
+	if parts[0] == "google.golang.org" || parts[0] == "pgregory.net" {
+		n = 2
 	}
 	return strings.Join(parts[:min(n, len(parts))], "/")
 }
