@@ -197,8 +197,10 @@ func (p *Policy) Route(accts []mailstore.AcctID) []mailstore.AcctID {
 }
 
 // Space refuses with Kind NoSpace when the store is below its reserve, or takes
-// all the space it may take. Reads, deletes and expiry go on without asking. Where the store cannot be asked its
-// last answer stands: the commit will tell.
+// all the space it may take; what it takes and does not use does not count, for
+// a database gives nothing back to its disk. Reads, deletes and expiry go on
+// without asking. Where the store cannot be asked its last answer stands: the
+// commit will tell.
 func (p *Policy) Space(ctx context.Context) error {
 	if p.o.Health == nil {
 		return nil
@@ -207,7 +209,7 @@ func (p *Policy) Space(ctx context.Context) error {
 	var h kv.Health
 	p.health.use(func(last *kv.Health, _ time.Time) { h = *last })
 	most := p.o.Strangers.StoreBytes
-	if h.FreeBytes >= 0 && h.FreeBytes < h.ReserveBytes || most > 0 && h.UsedBytes >= most {
+	if h.FreeBytes >= 0 && h.FreeBytes < h.ReserveBytes || most > 0 && h.UsedBytes-h.SpareBytes >= most {
 		return &mailstore.Error{Op: "space", Kind: mailstore.NoSpace}
 	}
 	return nil

@@ -120,10 +120,12 @@ func TestCreate_Mode(t *testing.T) {
 
 func TestSpace_StoreBytes(t *testing.T) {
 	t.Parallel()
-	used := int64(999)
+	used, spare := int64(999), int64(0)
 	p := policy.New(policy.Options{Strangers: policy.Strangers{StoreBytes: 1000},
-		Now:    func() time.Time { return time.Unix(used, 0) },
-		Health: func(context.Context) (kv.Health, error) { return kv.Health{FreeBytes: -1, UsedBytes: used}, nil }})
+		Now: func() time.Time { return time.Unix(used, 0) },
+		Health: func(context.Context) (kv.Health, error) {
+			return kv.Health{FreeBytes: -1, UsedBytes: used, SpareBytes: spare}, nil
+		}})
 	if err := p.Space(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -132,6 +134,9 @@ func TestSpace_StoreBytes(t *testing.T) {
 		t.Errorf("full: %v", err)
 	}
 	refused(t, p.Create(t.Context(), ask("192.0.2.1")), mailstore.NoSpace, "no room")
+	if used, spare = 2000, 1001; p.Space(t.Context()) != nil {
+		t.Error("space that is taken and not used counts")
+	}
 }
 
 // Who asks for too many unknown names learns nothing more, neither yes nor no.

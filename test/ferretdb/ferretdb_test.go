@@ -87,7 +87,7 @@ func TestShapes(t *testing.T) {
 	t.Run("key order", func(t *testing.T) { keyOrder(t, open(t, "mongodb://"+d.addr+"/order?replicaSet=rs")) })
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, c := range []string{"create", "find", "getMore", "insert", "update", "delete", "findAndModify", "getParameter"} {
+	for _, c := range []string{"create", "find", "getMore", "insert", "update", "delete", "findAndModify", "getParameter", "dbStats"} {
 		if d.seen[c] == 0 {
 			t.Errorf("%s was never sent: %v", c, d.seen)
 		}

@@ -30,6 +30,7 @@ import (
 
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/kv/guard"
+	"github.com/eidermail/eider/internal/kv/meter"
 	"github.com/eidermail/eider/internal/kv/overlay"
 )
 
@@ -86,6 +87,8 @@ type Store struct {
 	txs     sync.Pool
 	running context.Context // ends when Close will wait no longer
 	stop    context.CancelFunc
+	house   sync.WaitGroup
+	size    meter.Meter
 	stats   counters
 }
 
@@ -132,6 +135,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		s.stop()
 		return nil, errors.Join(err, client.Disconnect(context.WithoutCancel(ctx)))
 	}
+	s.house.Go(func() { s.size.Watch(s.running, s.log, s.measure) })
 	return s, nil
 }
 
@@ -175,7 +179,22 @@ func (s *Store) Ping(ctx context.Context) (kv.Health, error) {
 	err := s.again(ctx, func(ctx context.Context) error {
 		return s.client.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&hello)
 	})
-	return kv.Health{Time: hello.LocalTime, Epoch: 1, FreeBytes: -1, UsedBytes: -1}, err
+	h := kv.Health{Time: hello.LocalTime, Epoch: 1, FreeBytes: -1}
+	s.size.Fill(&h)
+	return h, err
+}
+
+// measure asks what the database takes. Freed pages count as spare where the
+// server tells them (5.0 and newer, and the last of 4.4).
+func (s *Store) measure(ctx context.Context) (meter.Size, error) {
+	var d struct {
+		Storage   float64 `bson:"storageSize"`
+		Index     float64 `bson:"indexSize"`
+		Free      float64 `bson:"freeStorageSize"`
+		IndexFree float64 `bson:"indexFreeStorageSize"`
+	}
+	err := s.kv.Database().RunCommand(ctx, bson.D{{Key: "dbStats", Value: 1}, {Key: "freeStorage", Value: 1}}).Decode(&d)
+	return meter.Size{Used: int64(d.Storage + d.Index), Spare: int64(d.Free + d.IndexFree)}, err
 }
 
 // Close waits a little for the calls that run, and cuts the connections.
@@ -186,6 +205,7 @@ func (s *Store) Close() error {
 		return kv.ErrClosed
 	}
 	s.stop()
+	s.house.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()
 	return s.client.Disconnect(ctx)

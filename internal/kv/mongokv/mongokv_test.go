@@ -405,3 +405,42 @@ func TestNewerFormat(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSize: what is stored is told, and what was removed is spare: on a FAKE.
+func TestSize(t *testing.T) {
+	t.Parallel()
+	uri := fake(t, 1).URI("db")
+	s := open(t, uri)
+	const each, n = 10_000, 100
+	err := s.Update(t.Context(), [][]byte{[]byte("g")}, func(tx kv.Tx) error {
+		for i := range n {
+			tx.Put([]byte{'k', byte(i)}, make([]byte, each))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := func() kv.Health {
+		t.Helper()
+		s := open(t, uri) // a new handle asks at once
+		for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			h, err := s.Ping(t.Context())
+			if err != nil || time.Now().After(end) {
+				t.Fatal("no size is told", err)
+			}
+			if h.UsedBytes >= 0 {
+				return h
+			}
+		}
+	}
+	if h := size(); h.UsedBytes < n*each || h.UsedBytes > n*each*2 || h.SpareBytes > each {
+		t.Errorf("of %d bytes: %d, %d of them spare", n*each, h.UsedBytes, h.SpareBytes)
+	}
+	if err := s.DeletePrefix(t.Context(), []byte("k")); err != nil {
+		t.Fatal(err)
+	}
+	if h := size(); h.UsedBytes-h.SpareBytes > each || h.SpareBytes == 0 {
+		t.Errorf("of nothing: %d, %d of them spare", h.UsedBytes, h.SpareBytes)
+	}
+}

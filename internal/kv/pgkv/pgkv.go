@@ -25,6 +25,7 @@ import (
 
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/kv/guard"
+	"github.com/eidermail/eider/internal/kv/meter"
 	"github.com/eidermail/eider/internal/kv/overlay"
 )
 
@@ -67,6 +68,7 @@ type Store struct {
 	txs   sync.Pool
 	stop  context.CancelFunc
 	house sync.WaitGroup
+	size  meter.Meter
 	stats counters
 }
 
@@ -125,6 +127,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	s.house.Go(func() { s.trim(running) })
+	s.house.Go(func() { s.size.Watch(running, s.log, s.measure) })
 	return s, nil
 }
 
@@ -140,9 +143,10 @@ func (s *Store) Ping(ctx context.Context) (kv.Health, error) {
 	defer s.door.Leave()
 	var h kv.Health
 	err := s.withConn(ctx, func(c *lent) error {
-		h = kv.Health{Epoch: c.epoch, FreeBytes: -1, UsedBytes: -1}
+		h = kv.Health{Epoch: c.epoch, FreeBytes: -1}
 		return c.QueryRow(ctx, "select clock_timestamp()").Scan(&h.Time)
 	})
+	s.size.Fill(&h)
 	return h, err
 }
 

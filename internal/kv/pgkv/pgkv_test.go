@@ -3,6 +3,7 @@ package pgkv_test
 import (
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -39,6 +40,8 @@ func fresh(t testing.TB) string {
 }
 
 func inSchema(uri string) string { return fmt.Sprintf("%s&search_path=s%d", uri, schemas.Add(1)) }
+
+func schemaOf(uri string) string { return uri[strings.LastIndex(uri, "=")+1:] }
 
 func open(t testing.TB, uri string) *pgkv.Store {
 	t.Helper()

@@ -136,6 +136,8 @@ func (c *call) locked() (bson.D, error) {
 	switch c.name {
 	case "commitTransaction", "abortTransaction":
 		return bson.D{}, c.finish()
+	case "dbStats":
+		return c.s.stats(), nil
 	case "getParameter":
 		return bson.D{{Key: "transactionLifetimeLimitSeconds", Value: int32(c.s.Lifetime / time.Second)}}, nil
 	}

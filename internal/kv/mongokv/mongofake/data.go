@@ -14,6 +14,25 @@ func newSpace() *space {
 	return &space{btree.NewG(16, func(a, b *entry) bool { return a.id < b.id })}
 }
 
+// stats are the sizes of all documents, as if nothing were compressed. A place
+// whose document was removed is free.
+func (s *Set) stats() bson.D {
+	const place = 64.0
+	total, free := 0.0, 0.0
+	for _, sp := range s.spaces {
+		sp.tree.Ascend(func(e *entry) bool {
+			b, err := bson.Marshal(e.latest().doc)
+			if err != nil || e.latest().doc == nil {
+				free += place
+			}
+			total += place + float64(len(b))
+			return true
+		})
+	}
+	return bson.D{{Key: "storageSize", Value: total}, {Key: "indexSize", Value: 0.0},
+		{Key: "freeStorageSize", Value: free}, {Key: "indexFreeStorageSize", Value: 0.0}}
+}
+
 // entry is one document through time. A document that was removed is nil.
 type entry struct {
 	id       string
