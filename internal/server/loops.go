@@ -82,6 +82,8 @@ func (s *Server) openNode(ctx context.Context) error {
 			func() float64 { return number(s.health.state().Degraded) }),
 		s.o.Metrics.GaugeFunc("eider_store_away_seconds", "How long the store has taken no heartbeat; 0 if it does.",
 			func() float64 { return n.Away().Seconds() }),
+		s.o.Metrics.GaugeFunc("eider_store_max_bytes", "What the store may take (--store-max-bytes); 0 no limit.",
+			func() float64 { return float64(s.o.Config.StoreMax) }),
 		s.o.Metrics.GaugeFunc("eider_bus_up", "1 if hints of other servers come.",
 			func() float64 { return number(s.o.Bus.Err() == nil) }),
 		s.o.Metrics.GaugeFunc("eider_clock_skew_seconds", "How far this clock is ahead of the store's.",
