@@ -253,6 +253,7 @@ func TestSlowFailover(t *testing.T) {
 	}
 	c := start(t, rig.Options{TTL: 20, Loop: 2, Retry: 8})
 	d := newDrill(t, c, 250*time.Millisecond)
+	d.few = 10 * senders // it is one fault, and most of its time nothing flows
 	breaks, mend := d.kill("postgres", c.Primary)
 	away(t, d.fault("store primary killed, ttl 20", breaks, mend), 21*time.Second)
 	d.finish()
