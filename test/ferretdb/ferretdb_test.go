@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/FerretDB/FerretDB/ferretdb"
 
@@ -85,6 +86,7 @@ func TestShapes(t *testing.T) {
 	})
 	t.Run("expectations", func(t *testing.T) { expectations(t, open(t, "mongodb://"+d.addr+"/expect?replicaSet=rs")) })
 	t.Run("key order", func(t *testing.T) { keyOrder(t, open(t, "mongodb://"+d.addr+"/order?replicaSet=rs")) })
+	t.Run("size", func(t *testing.T) { size(t, open(t, "mongodb://"+d.addr+"/order?replicaSet=rs")) })
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, c := range []string{"create", "find", "getMore", "insert", "update", "delete", "findAndModify", "getParameter", "dbStats"} {
@@ -93,6 +95,19 @@ func TestShapes(t *testing.T) {
 		}
 	}
 	t.Logf("FerretDB answered %v", d.seen)
+}
+
+// size: the answer about a database's size is read.
+func size(t *testing.T, s kv.Store) {
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		h, err := s.Ping(t.Context())
+		if err != nil || time.Now().After(end) {
+			t.Fatal("no size is told", err)
+		}
+		if h.UsedBytes > 0 {
+			return
+		}
+	}
 }
 
 // expectations: the absence of a key, and its revision, hold or do not.

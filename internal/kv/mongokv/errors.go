@@ -27,6 +27,7 @@ const (
 	codeNoSuchTransaction = 251
 	codeDuplicateKey      = 11000
 	codeOutOfDiskSpace    = 14031
+	codeUnknownField      = 40415
 )
 
 // refusals are codes that waiting does not change.

@@ -184,8 +184,8 @@ func (s *Store) Ping(ctx context.Context) (kv.Health, error) {
 	return h, err
 }
 
-// measure asks what the database takes. Freed pages count as spare where the
-// server tells them (5.0 and newer, and the last of 4.4).
+// measure asks what the database takes. Freed pages are spare: a server tells
+// them when it is asked to, or, as some early 5.0, only when it is not.
 func (s *Store) measure(ctx context.Context) (meter.Size, error) {
 	var d struct {
 		Storage   float64 `bson:"storageSize"`
@@ -193,7 +193,12 @@ func (s *Store) measure(ctx context.Context) (meter.Size, error) {
 		Free      float64 `bson:"freeStorageSize"`
 		IndexFree float64 `bson:"indexFreeStorageSize"`
 	}
-	err := s.kv.Database().RunCommand(ctx, bson.D{{Key: "dbStats", Value: 1}, {Key: "freeStorage", Value: 1}}).Decode(&d)
+	ask := bson.D{{Key: "dbStats", Value: 1}, {Key: "freeStorage", Value: 1}}
+	err := s.kv.Database().RunCommand(ctx, ask).Decode(&d)
+	var cmd mongo.CommandError
+	if errors.As(err, &cmd) && cmd.Code == codeUnknownField {
+		err = s.kv.Database().RunCommand(ctx, ask[:1]).Decode(&d)
+	}
 	return meter.Size{Used: int64(d.Storage + d.Index), Spare: int64(d.Free + d.IndexFree)}, err
 }
 
