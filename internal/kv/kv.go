@@ -115,6 +115,14 @@ type Health struct {
 	ReserveBytes int64
 }
 
+// Taken is the space that holds something, or -1 where it is not known.
+func (h *Health) Taken() int64 {
+	if h.UsedBytes < 0 {
+		return -1
+	}
+	return max(h.UsedBytes-h.SpareBytes, 0)
+}
+
 // Limits are the hard bounds of keys, values and transactions.
 type Limits struct {
 	MaxKey, MaxValue      int // bytes

@@ -209,7 +209,7 @@ func (p *Policy) Space(ctx context.Context) error {
 	var h kv.Health
 	p.health.use(func(last *kv.Health, _ time.Time) { h = *last })
 	most := p.o.Strangers.StoreBytes
-	if h.FreeBytes >= 0 && h.FreeBytes < h.ReserveBytes || most > 0 && h.UsedBytes-h.SpareBytes >= most {
+	if h.FreeBytes >= 0 && h.FreeBytes < h.ReserveBytes || most > 0 && h.Taken() >= most {
 		return &mailstore.Error{Op: "space", Kind: mailstore.NoSpace}
 	}
 	return nil

@@ -190,7 +190,7 @@ func (c *core) orderStats(ctx context.Context, _ Order) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return Stats{Accounts: n, MaxAccounts: c.o.Config.MaxAccounts, StoreBytes: h.UsedBytes,
+	return Stats{Accounts: n, MaxAccounts: c.o.Config.MaxAccounts, StoreBytes: h.Taken(),
 		MaxBytes: int64(c.o.Config.StoreMax), FreeBytes: h.FreeBytes, Create: string(c.operator.Create()),
 		Blocks: len(c.operator.Blocks()), Time: c.o.Now().UTC(), Since: c.o.Metrics.Totals()}, nil
 }

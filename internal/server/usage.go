@@ -115,14 +115,13 @@ func (u *usage) ask() census.Usage {
 // status puts the figures beside what the engine says, h.
 func (u *usage) status(h kv.Health) MailStatus {
 	w := u.ask()
-	m := MailStatus{AsOf: w.At.UTC(), Messages: w.Messages, LogicalBytes: w.Logical, StoredBytes: h.UsedBytes,
+	m := MailStatus{AsOf: w.At.UTC(), Messages: w.Messages, LogicalBytes: w.Logical, StoredBytes: h.Taken(),
 		DedupSavedBytes: w.DedupSaved(), Parts: w.Parts, PartBytes: w.PartBytes, PartStoredBytes: w.PartStored,
 		GarbageParts: w.Garbage, GarbageBytes: w.GarbageBytes}
 	if w.At.IsZero() {
 		m.AsOf = time.Time{}
 	}
-	if h.UsedBytes >= 0 {
-		m.StoredBytes = max(h.UsedBytes-h.SpareBytes, 0)
+	if m.StoredBytes >= 0 {
 		m.CompressionSavedBytes = max(w.Logical-m.DedupSavedBytes-(m.StoredBytes-min(w.GarbageBytes, m.StoredBytes)), 0)
 	}
 	return m
