@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/eidermail/eider/test/harness"
 )
 
 // TestMain builds the program once.
@@ -63,30 +65,12 @@ type served struct {
 	cmd   *exec.Cmd
 	dir   string
 	ready map[string]any
-	errs  *output
-}
-
-// output is what a running process writes.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
+	errs  *harness.Log
 }
 
 func serve(t *testing.T, dir string, args ...string) *served {
 	t.Helper()
-	s := &served{dir: dir, errs: &output{}}
+	s := &served{dir: dir, errs: &harness.Log{}}
 	ready := filepath.Join(t.TempDir(), "ready.json")
 	all := []string{"--data", dir, "--ready-file", ready}
 	for _, l := range []string{"http", "smtp", "smtps", "mx", "imap", "imaps", "pop3", "pop3s", "admin"} {

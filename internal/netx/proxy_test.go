@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/eidermail/eider/internal/netx"
+	"github.com/eidermail/eider/test/harness"
 )
 
 const signature = "\r\n\r\n\x00\r\nQUIT\n"
@@ -126,32 +127,14 @@ func FuzzReadProxyHeader(f *testing.F) {
 	})
 }
 
-// warnings is a log that can be read while it is written.
-type warnings struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (w *warnings) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.b.Write(b)
-}
-
-func (w *warnings) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.b.String()
-}
-
 // behind serves a listener of Proxied that greets with the client's address.
-func behind(t *testing.T, o netx.ProxyOptions, n netx.Options) (string, *warnings, func() error) {
+func behind(t *testing.T, o netx.ProxyOptions, n netx.Options) (string, *harness.Log, func() error) {
 	t.Helper()
 	l, err := netx.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := &warnings{}
+	log := &harness.Log{}
 	o.Log = slog.New(slog.NewTextHandler(log, nil))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)

@@ -9,7 +9,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -138,9 +137,8 @@ type Server struct {
 	bin  string
 	args []string
 	cmd  *exec.Cmd
-	out  *bytes.Buffer
+	out  *Log
 	done chan error
-	mu   sync.Mutex
 }
 
 // Start runs `eider serve` with every listener on a free loopback port and
@@ -172,9 +170,9 @@ func (s *Server) launch(t testing.TB) {
 	for _, l := range []string{"http", "smtp", "smtps", "mx", "lmtp", "imap", "imaps", "pop3", "pop3s", "admin"} {
 		args = append(args, "--"+l, "localhost:0")
 	}
-	s.out = &bytes.Buffer{}
+	s.out = &Log{}
 	s.cmd = exec.Command(s.bin, append(args, s.args...)...)
-	s.cmd.Stdout, s.cmd.Stderr = &locked{w: s.out, mu: &s.mu}, &locked{w: s.out, mu: &s.mu}
+	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -204,24 +202,8 @@ func (s *Server) await(t testing.TB, ready string) {
 	t.Fatalf("server not ready within %v\n%s", readyWithin, s.Output())
 }
 
-// locked is a writer shared by a process's two outputs and a reading test.
-type locked struct {
-	w  io.Writer
-	mu *sync.Mutex
-}
-
-func (l *locked) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(b)
-}
-
 // Output is what the process has printed so far.
-func (s *Server) Output() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.out.String()
-}
+func (s *Server) Output() string { return s.out.String() }
 
 // Kill ends the process as a power cut would.
 func (s *Server) Kill(t testing.TB) {
