@@ -113,6 +113,9 @@ type Health struct {
 	// ReserveBytes is the free space below which writes that are not
 	// marked Reclaim get ErrNoSpace.
 	ReserveBytes int64
+	// Alone: a commit is acknowledged when it is on one server, though the store
+	// has several: what was acknowledged can be lost with that one.
+	Alone bool
 }
 
 // Taken is the space that holds something, or -1 where it is not known.

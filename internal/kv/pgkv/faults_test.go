@@ -362,6 +362,10 @@ func unwritten(t *testing.T, s *pgkv.Store, answers []error) {
 func TestCancelledWait(t *testing.T) {
 	t.Parallel()
 	own := postgres.Start(t, "fsync=off")
+	// What a role may have been given: the only sign of such an end is a warning.
+	if err := own.Exec("alter role eider set client_min_messages = error"); err != nil {
+		t.Fatal(err)
+	}
 	s := open(t, own.URI())
 	if err := add(t.Context(), s, "n"); err != nil {
 		t.Fatal(err)
@@ -447,6 +451,30 @@ func TestTokens(t *testing.T) {
 	}
 	if err := add(t.Context(), s, "n"); err != nil {
 		t.Errorf("after the trim: %v", err)
+	}
+	// A clock that was ten years ahead: its tokens go, nothing is guessed from their
+	// absence, and tokens of the next slot, of a clock a little ahead, stay.
+	const years = 350_000
+	if _, err := c.Exec(t.Context(), fmt.Sprintf("insert into kvtok%d values (gen_random_uuid(), %d)", (slot+1)%2, slot+1+years)); err != nil {
+		t.Fatal(err)
+	}
+	err = c.QueryRow(t.Context(), "select kv_resolve1($1, $2)", slot+1+years, id).Scan(nil)
+	if !errors.As(err, &pg) || pg.SQLState() != "KV002" {
+		t.Errorf("asked for a token of the future: %v", err)
+	}
+	next := fmt.Sprintf("insert into kvtok%d values (gen_random_uuid(), %d)", (slot+1)%2, slot+3)
+	if _, err := c.Exec(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if row("select kv_trim1($1)", float64(slot)+2.5) {
+		t.Error("tokens of the next slot were thrown away")
+	}
+	if !row("select kv_trim1($1)", float64(slot)+4.5) {
+		t.Error("tokens of the future stay")
+	}
+	var forgotten int64
+	if err := c.QueryRow(t.Context(), fmt.Sprintf("select forgotten[%d] from kvmeta", 1+(slot+1)%2)).Scan(&forgotten); err != nil || forgotten > slot+4 {
+		t.Errorf("slots up to %d are forgotten, it is %d (%v)", forgotten, slot+4, err)
 	}
 }
 

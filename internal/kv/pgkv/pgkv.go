@@ -62,14 +62,15 @@ var ErrFormat = errors.New("pgkv: unknown format")
 
 // Store is one handle on a database.
 type Store struct {
-	log   *slog.Logger
-	top   *topology
-	door  *guard.Door
-	txs   sync.Pool
-	stop  context.CancelFunc
-	house sync.WaitGroup
-	size  meter.Meter
-	stats counters
+	log     *slog.Logger
+	top     *topology
+	door    *guard.Door
+	writing chan struct{} // an element for each connection that an update has
+	txs     sync.Pool
+	stop    context.CancelFunc
+	house   sync.WaitGroup
+	size    meter.Meter
+	stats   counters
 }
 
 var _ kv.Store = (*Store)(nil)
@@ -111,10 +112,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	running, stop := context.WithCancel(context.Background())
+	writers := max(1, cfg.maxConns-readConns)
 	s := &Store{
-		log:  o.Log,
-		door: guard.NewDoor(max(1, cfg.maxConns-readConns), maxBackground),
-		stop: stop,
+		log:     o.Log,
+		door:    guard.NewDoor(writers, maxBackground),
+		writing: make(chan struct{}, writers),
+		stop:    stop,
 	}
 	s.txs.New = func() any { return new(overlay.Tx) }
 	s.top = newTopology(cfg, o.Log)
@@ -147,6 +150,7 @@ func (s *Store) Ping(ctx context.Context) (kv.Health, error) {
 		return c.QueryRow(ctx, "select clock_timestamp()").Scan(&h.Time)
 	})
 	s.size.Fill(&h)
+	h.Alone = s.top.alone()
 	return h, err
 }
 

@@ -20,6 +20,15 @@ type config struct {
 	maxConns int
 }
 
+// Pace: how long sent data may be unacknowledged, and a silent server unreachable,
+// before a connection is given up: a COMMIT has no deadline of its own.
+const deafTime = 10 * time.Second
+
+// dialer makes connections that end when the way to their server does, though
+// nobody says so: a firewall that forgot them, a machine that is gone.
+var dialer = &net.Dialer{Control: giveUpAfter(deafTime),
+	KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: deafTime / 2, Interval: deafTime / 5, Count: 3}}
+
 // Pace: time to connect, where the URI does not name one (connect_timeout).
 const connectTimeout = 2 * time.Second
 
@@ -27,11 +36,13 @@ const connectTimeout = 2 * time.Second
 // statements are look-ups by key, however small the table was when it was analysed.
 var sessionParams = map[string]string{
 	"application_name":                    "eider",
+	"client_min_messages":                 "warning", // one tells that a wait for the standby was cancelled
 	"default_transaction_isolation":       "read committed",
 	"enable_hashjoin":                     "off",
 	"enable_mergejoin":                    "off",
 	"enable_seqscan":                      "off",
 	"idle_in_transaction_session_timeout": "5s",
+	"idle_session_timeout":                "0",
 	"jit":                                 "off",
 	"lock_timeout":                        "5s",
 	"plan_cache_mode":                     "force_generic_plan",
@@ -66,6 +77,7 @@ func parse(uri string) (*config, error) {
 		cc.ConnectTimeout = connectTimeout
 	}
 	cc.OnNotice = noteWarning
+	cc.DialFunc = dialer.DialContext
 	c.servers = split(all)
 	return c, nil
 }

@@ -74,6 +74,8 @@ end $$;
 -- Learns whether the commit with this token happened: true, it did; false, it
 -- did not and never can. The answer is the same however often it is asked. It is
 -- always a write, so that it waits for the standby as the commit itself would.
+-- A slot of the future is of a database whose clock was set back: kv_trim1 may
+-- have emptied its table, so that nothing is known of it.
 create function kv_resolve1(in_slot bigint, tok uuid) returns boolean language plpgsql as $$
 declare
   happened boolean;
@@ -87,7 +89,7 @@ begin
       on conflict (t) do update set fenced = x.fenced returning not x.fenced into happened;
   end if;
   select forgotten[1 + in_slot % 2] into gone from kvmeta;
-  if in_slot <= gone then
+  if in_slot <= gone or in_slot > floor(extract(epoch from clock_timestamp()) / 900) + 1 then
     raise exception 'the token is too old' using errcode = 'KV002';
   end if;
   return happened;
@@ -95,21 +97,24 @@ end $$;
 
 -- Empties the token table whose turn is over, once a third of the present slot
 -- has passed; transactions that still use it make this one give up. The time is
--- given in slots.
+-- given in slots. Tokens of the next slot are of a primary whose clock was a
+-- little ahead, and wait; those beyond it are of a clock that was wrong.
 create function kv_trim1(now_slot numeric) returns boolean language plpgsql as $$
 declare
+  this bigint := floor(now_slot)::bigint;
   old int := 1 - (floor(now_slot)::bigint % 2)::int;
   last bigint;
+  fresh boolean;
 begin
-  if now_slot - floor(now_slot) < 1.0 / 3 or not pg_try_advisory_xact_lock(1701078373, 1) then
+  if now_slot - this < 1.0 / 3 or not pg_try_advisory_xact_lock(1701078373, 1) then
     return false;
   end if;
   execute format('lock table kvtok%s in access exclusive mode nowait', old);
-  execute format('select max(slot) from kvtok%s', old) into last;
-  if last is null or last >= floor(now_slot) then
+  execute format('select max(slot), bool_or(slot between $1 and $1 + 1) from kvtok%s', old) into last, fresh using this;
+  if last is null or fresh then
     return false;
   end if;
-  update kvmeta set forgotten[1 + old] = last;
+  update kvmeta set forgotten[1 + old] = least(last, this - 1);
   execute format('truncate table kvtok%s', old);
   return true;
 exception when lock_not_available then

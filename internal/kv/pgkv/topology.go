@@ -25,6 +25,10 @@ const (
 // Pace: time for a server to answer who it is.
 const askWithin = time.Second
 
+// Pace: time for a new primary to prove itself and to have its tables put in
+// order. One that freezes meanwhile must not keep its watchers from the next.
+const prepareWithin = 10 * time.Second
+
 // Pace: looks in a row that may fail before the connections to a primary are cut.
 const maxMisses = 3
 
@@ -60,6 +64,7 @@ type topology struct {
 	mu      sync.Mutex
 	now     *primary
 	lowest  uint64        // timelines below are of the past
+	bare    bool          // commits wait for no standby, though there are other servers
 	changed chan struct{} // closed when now changes
 	ended   bool
 	fatal   error // no waiting helps
@@ -172,6 +177,9 @@ func (t *topology) report(ctx context.Context, w *watched, s sight) {
 	}
 	if p := t.now; p != nil && p.name == w.name {
 		t.doubt(p, w)
+		if t.now != nil && s.err == nil {
+			t.note(w.name, s.standbys)
+		}
 	}
 	best := t.best()
 	if best == nil || t.now != nil && best.last.timeline <= t.now.timeline {
@@ -214,7 +222,9 @@ func (t *topology) best() *watched {
 func (t *topology) welcome(ctx context.Context, w *watched, s sight) {
 	p, err := newPrimary(w.cfg, w.name, s.timeline)
 	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, prepareWithin)
 		err = t.prepare(ctx, p, s)
+		cancel()
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -225,10 +235,7 @@ func (t *topology) welcome(ctx context.Context, w *watched, s sight) {
 		t.failed(w, err)
 		return
 	}
-	if s.standbys == "" && len(t.all) > 1 {
-		t.log.Warn("store: the primary has no synchronous standby: mail that was accepted can be lost with it",
-			"server", w.name)
-	}
+	t.note(w.name, s.standbys)
 	if s.fsync != "on" {
 		t.log.Warn("store: fsync is off: mail that was accepted can be lost in a crash", "server", w.name)
 	}
@@ -238,6 +245,27 @@ func (t *topology) welcome(ctx context.Context, w *watched, s sight) {
 	}
 	t.lowest = s.timeline
 	t.set(p)
+}
+
+// note says when the commits of the primary cease to wait for a standby, as
+// Patroni has it without synchronous_mode_strict, and when they do again.
+func (t *topology) note(server, standbys string) {
+	bare := standbys == "" && len(t.all) > 1
+	switch {
+	case bare && !t.bare:
+		t.log.Warn("store: the primary has no synchronous standby: mail that was accepted can be lost with it",
+			"server", server)
+	case !bare && t.bare:
+		t.log.Info("store: commits wait for a standby", "server", server)
+	}
+	t.bare = bare
+}
+
+// alone tells whether commits wait for no standby, though there are other servers.
+func (t *topology) alone() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.bare
 }
 
 // failed keeps an error of preparing that no waiting can mend.

@@ -88,17 +88,38 @@ type attempt struct {
 
 // run makes one try, and tells how it ended.
 func (a *attempt) run(ctx context.Context) (kind, error) {
-	c, err := a.s.top.borrow(ctx)
+	c, err := a.s.borrowToWrite(ctx)
 	if err != nil {
 		return failed, err
 	}
 	k, err := a.prepare(ctx, c)
 	if k != done || a.tx.Len() == 0 && len(a.tx.Expects()) == 0 {
-		c.rollback()
-		c.release()
+		a.s.giveBack(c)
 		return k, err
 	}
 	return a.commit(ctx, c)
+}
+
+// borrowToWrite takes one of the connections that updates may have. A commit
+// whose caller has gone keeps its own until the server answers: the door, which
+// that caller has left, does not know of it.
+func (s *Store) borrowToWrite(ctx context.Context) (*lent, error) {
+	select {
+	case s.writing <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%w: all connections wait for their commits (%w)", kv.ErrUnavailable, ctx.Err())
+	}
+	c, err := s.top.borrow(ctx)
+	if err != nil {
+		<-s.writing
+	}
+	return c, err
+}
+
+func (s *Store) giveBack(c *lent) {
+	c.rollback()
+	c.release()
+	<-s.writing
 }
 
 // prepare takes the guards and runs fn.
@@ -181,8 +202,7 @@ func (a *attempt) commit(ctx context.Context, c *lent) (kind, error) {
 	go func() {
 		defer a.s.house.Done()
 		k, err := finish(c, b)
-		c.rollback()
-		c.release()
+		a.s.giveBack(c)
 		answer <- result{k, err}
 	}()
 	select {
@@ -214,9 +234,9 @@ func (a *attempt) count(k kind) kind {
 // finish applies and commits, and tells what is certain about it.
 func finish(c *lent, b *pgx.Batch) (kind, error) {
 	ctx := context.Background() // a deadline would cancel the wait for the standby
-	takeWarning(c.PgConn())
 	r := c.SendBatch(ctx, b)
 	_, applied := r.Exec()
+	takeWarning(c.PgConn()) // what is warned of before COMMIT says nothing about it
 	tag, committed := r.Exec()
 	closed := r.Close()
 	var pg *pgconn.PgError
@@ -275,13 +295,16 @@ func (s *Store) ask(ctx context.Context, a *attempt) (happened bool, err error) 
 	}
 	defer c.release()
 	defer c.rollback()
-	takeWarning(c.PgConn())
 	b := &pgx.Batch{}
 	b.Queue("begin")
 	b.Queue("select kv_resolve1($1, $2)", a.slot, a.token)
 	b.Queue("commit")
 	err = c.inTurn(ctx, b, skip,
-		func(r pgx.BatchResults) error { return r.QueryRow().Scan(&happened) },
+		func(r pgx.BatchResults) error {
+			err := r.QueryRow().Scan(&happened)
+			takeWarning(c.PgConn())
+			return err
+		},
 		skip)
 	if err == nil && takeWarning(c.PgConn()) {
 		err = errors.New("the wait for the standby was cancelled")
