@@ -57,6 +57,9 @@ type Options struct {
 	Name, Version string
 	// Shared: others work on the same store, so heartbeats are written.
 	Shared bool
+	// Committed is when the store last took a commit of this process: in a crowd
+	// of them a heartbeat may find no room. Nil: only heartbeats are known.
+	Committed func() time.Time
 }
 
 // Node is this server.
@@ -100,23 +103,30 @@ func (n *Node) Run(ctx context.Context) error {
 			swept = time.Now()
 			n.sweep(ctx)
 		}
-		t := time.NewTimer(n.pause())
-		select {
-		case <-ctx.Done():
-			t.Stop()
+		due := time.Now().Add(n.pause())
+		for n.wait(ctx, &hints, due) {
+		}
+		if ctx.Err() != nil {
 			return n.leave(ctx)
-		case h, ok := <-hints:
-			t.Stop()
-			if !ok {
-				hints = nil // the bus was closed
-			}
-			if !n.hear(h) {
-				continue
-			}
-		case <-t.C:
 		}
 		n.attempt(ctx)
 	}
+}
+
+// wait waits for a hint or until the next attempt is due, and tells whether to wait on.
+func (n *Node) wait(ctx context.Context, hints *<-chan bus.Hint, due time.Time) bool {
+	t := time.NewTimer(time.Until(due))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	case h, ok := <-*hints:
+		if !ok {
+			*hints = nil // the bus was closed
+		}
+		return !n.hear(h)
+	}
+	return false
 }
 
 // pause is how long to wait before the next attempt.
@@ -167,14 +177,28 @@ func (n *Node) attempt(ctx context.Context) {
 	if ctx.Err() != nil {
 		return // it says nothing about the store
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		n.succeeded(h, asked)
+		if n.o.Shared {
+			n.o.Bus.Publish(ctx, bus.Hint{Topic: bus.Nodes, Modseq: uint64(h.Time.UnixMilli())})
+		}
+	case call.Err() != nil && n.o.Committed != nil && n.o.Committed().After(begin):
+		n.crowded(h, asked)
+	default:
 		n.failed(begin, err)
-		return
+	}
+}
+
+// crowded: the attempt had no turn among the commits of this process, which the
+// store takes: it is busy and not away.
+func (n *Node) crowded(h kv.Health, asked time.Time) {
+	if h.Time.IsZero() { // not even an answer
+		n.mu.Lock()
+		h, asked = n.health, n.asked
+		n.mu.Unlock()
 	}
 	n.succeeded(h, asked)
-	if n.o.Shared {
-		n.o.Bus.Publish(ctx, bus.Hint{Topic: bus.Nodes, Modseq: uint64(h.Time.UnixMilli())})
-	}
 }
 
 // beat rewrites this server's row.
@@ -196,6 +220,9 @@ func (n *Node) succeeded(h kv.Health, asked time.Time) {
 	}
 	n.health, n.asked, n.err, n.good = h, asked, nil, time.Now()
 	n.failing, n.rival, n.alone = time.Time{}, time.Time{}, false
+	if n.heard.After(h.Time) {
+		n.heard = h.Time // the store's clock can go back, with another primary
+	}
 	skew := asked.Sub(h.Time)
 	if off := skew.Abs() > MaxSkew; off != n.skewed {
 		n.skewed = off
@@ -232,7 +259,7 @@ type State struct {
 func (n *Node) State() State {
 	n.mu.Lock()
 	away, failing, alone, skewed := time.Since(n.good), n.failing, n.alone, n.skewed
-	skew := n.asked.Sub(n.health.Time)
+	skew, lone := n.asked.Sub(n.health.Time), n.health.Alone
 	n.mu.Unlock()
 	switch {
 	case away >= AwayTime && !failing.IsZero():
@@ -244,6 +271,9 @@ func (n *Node) State() State {
 	case skewed:
 		return State{Ready: true, Degraded: true, Text: fmt.Sprintf("the clock is %v off the store's: nothing expires here",
 			skew.Round(time.Second))}
+	case lone:
+		return State{Ready: true, Degraded: true, Text: "commits wait for no second server of the store: " +
+			"mail that was accepted can be lost with the first"}
 	case n.o.Bus.Err() != nil:
 		return State{Ready: true, Degraded: true, Text: "hints between servers do not flow: new mail shows within 30 s"}
 	}

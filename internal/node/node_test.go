@@ -25,10 +25,11 @@ type world struct {
 	end   func()
 }
 
-func newWorld(t *testing.T, shareBus bool) *world {
+func newWorld(t *testing.T, shareBus bool) *world { return newWorldOn(t, memkv.New(), shareBus) }
+
+func newWorldOn(t *testing.T, store *memkv.Store, shareBus bool) *world {
 	t.Helper()
 	w := &world{}
-	store := memkv.New()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 3)
 	for i := range w.nodes {
@@ -164,6 +165,65 @@ func TestCutOffFromAll(t *testing.T) {
 			}
 			return true
 		})
+	})
+}
+
+// full is a store in which no heartbeat finds a place.
+type full struct{ kv.Store }
+
+func (full) Update(ctx context.Context, _ [][]byte, _ func(kv.Tx) error, _ ...kv.Option) error {
+	<-ctx.Done()
+	return fmt.Errorf("%w: all connections are busy (%w)", kv.ErrUnavailable, ctx.Err())
+}
+
+// TestACrowd: a heartbeat that has no turn among the commits of its process says
+// nothing about the store.
+func TestACrowd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		commits := true
+		n := node.New(t.Context(), node.Options{KV: full{memkv.New()}, Bus: membus.New(), Shared: true, Committed: func() time.Time {
+			if commits {
+				return time.Now()
+			}
+			return time.Time{}
+		}})
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- n.Run(ctx) }()
+		for range 60 {
+			time.Sleep(time.Second)
+			if s := n.State(); !s.Ready {
+				t.Fatalf("while commits are taken: %+v", s)
+			}
+		}
+		commits = false
+		time.Sleep(node.AwayTime + 2*node.AttemptTime)
+		if n.State().Ready {
+			t.Error("without commits it is ready still")
+		}
+		stop()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestAClockThatGoesBack: what was heard by a clock that was ahead does not make
+// a failover look as if others could commit.
+func TestAClockThatGoesBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var back time.Duration
+		w := newWorldOn(t, memkv.Open(memkv.Options{Now: func() time.Time { return time.Now().Add(-back) }}), true)
+		defer w.end()
+		time.Sleep(10 * time.Second)
+		back = 20 * time.Second
+		time.Sleep(5 * time.Second)
+		for _, s := range w.ways {
+			s.Away(true)
+		}
+		w.watch(t, 20*time.Second, func(_ time.Duration, u string) bool { return u == "" })
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/eidermail/eider/internal/advert"
@@ -79,8 +78,7 @@ type core struct {
 	provision *provision.Provisioner
 	spool     *spool.Pool
 	catch     provision.CatchAll
-	// foreground counts the commits that are not background work.
-	foreground atomic.Int64
+	commits   commits
 }
 
 // openStore opens the mail in a store. On an error the store stays open; its
@@ -88,7 +86,8 @@ type core struct {
 func openStore(ctx context.Context, o Options) (*core, error) {
 	cfg := o.Config
 	c := &core{o: o, spool: spool.New(spool.Options{Dir: o.ControlDir})}
-	c.kv = combine.New(measured{o.KV, o.Metrics, &c.foreground}, combine.Options{})
+	c.commits.began = time.Now()
+	c.kv = combine.New(measured{o.KV, o.Metrics, &c.commits}, combine.Options{})
 	var err error
 	c.mail, err = mailstore.Open(ctx, mailstore.Options{
 		KV: c.kv, Bus: o.Bus, Log: o.Log, Now: o.Now, MessageLimit: int64(cfg.MessageLimit),

@@ -28,7 +28,7 @@ const clockLook = 2 * time.Second
 // and none whose clock is off, for another one's may be right.
 func (s *Server) runJanitor(ctx context.Context) error {
 	j := janitor.New(janitor.Options{Store: s.mail, KV: s.kv, Log: s.o.Log, Now: s.o.Now,
-		Others: s.foreground.Load})
+		Others: s.commits.foreground.Load})
 	if !s.o.Shared {
 		return j.Run(ctx)
 	}
@@ -70,7 +70,7 @@ func (s *Server) openNode(ctx context.Context) error {
 		name, _ = os.Hostname() // one without a name is told by its addresses
 	}
 	n := node.New(ctx, node.Options{KV: s.kv, Bus: s.o.Bus, Log: s.o.Log, Name: name, Version: s.o.Version,
-		Shared: s.o.Shared})
+		Shared: s.o.Shared, Committed: s.commits.taken})
 	s.health = &health{node: n}
 	s.usage = newUsage(s.kv, s.o.Now)
 	return errors.Join(

@@ -14,9 +14,18 @@ import (
 type measured struct {
 	kv.Store
 	m *obs.Metrics
-	// foreground counts the commits that are not background work.
-	foreground *atomic.Int64
+	*commits
 }
+
+// commits is what is known of those of this process.
+type commits struct {
+	foreground atomic.Int64 // that are not background work
+	began      time.Time
+	last       atomic.Int64 // nanoseconds after began, when the store took one
+}
+
+// taken is when the store last took a commit.
+func (c *commits) taken() time.Time { return c.began.Add(time.Duration(c.last.Load())) }
 
 func (s measured) observe(call string, start time.Time, err error) {
 	s.m.StoreSeconds.WithLabelValues(call).Observe(time.Since(start).Seconds())
@@ -49,6 +58,9 @@ func (s measured) Update(ctx context.Context, guards [][]byte, fn func(kv.Tx) er
 	err := s.Store.Update(ctx, guards, fn, opts...)
 	if !kv.Options(opts...).Background {
 		s.foreground.Add(1)
+	}
+	if err == nil {
+		s.last.Store(int64(time.Since(s.began)))
 	}
 	s.observe("update", start, err)
 	return err
