@@ -23,19 +23,15 @@ var (
 	everything = bus.Hint{Topic: bus.Everything, Resync: true}
 )
 
-// listen holds a subscription, and after each gap has everything read again.
-// first is called once there is one.
+// listen holds a subscription, and has everything read again whenever one begins:
+// before it there was a gap, if anybody listened yet. first is called once there is one.
 func (b *Bus) listen(first func()) {
-	gap := false
 	pause := pauseMin
 	for b.ctx.Err() == nil {
 		err := b.session(func() {
 			b.subscribed(nil)
 			pause = pauseMin
-			if gap {
-				b.deliver(everything)
-			}
-			gap = true
+			b.deliver(everything)
 			first()
 		})
 		b.subscribed(err)
@@ -125,24 +121,26 @@ func (b *Bus) deliver(h bus.Hint) {
 		b.local.Publish(b.ctx, h)
 		return
 	}
-	if b.resyncing.Swap(true) {
-		b.again.Store(true)
-		return
+	b.again.Store(true)
+	if !b.resyncing.Swap(true) {
+		b.wg.Go(b.resync)
 	}
-	b.wg.Go(b.resync)
 }
 
-// resync tells all readers of this process, in batches.
+// resync tells all readers of this process, in batches, for as long as there was
+// a reason after it had begun to.
 func (b *Bus) resync() {
 	for {
-		for i, t := range b.local.Topics() {
-			if i > 0 && i%ResyncBatch == 0 {
-				b.rest(resyncPause)
+		for b.again.Swap(false) {
+			for i, t := range b.local.Topics() {
+				if i > 0 && i%ResyncBatch == 0 {
+					b.rest(resyncPause)
+				}
+				b.local.Publish(b.ctx, bus.Hint{Topic: t, Resync: true})
 			}
-			b.local.Publish(b.ctx, bus.Hint{Topic: t, Resync: true})
 		}
 		b.resyncing.Store(false)
-		if !b.again.Swap(false) || b.resyncing.Swap(true) {
+		if !b.again.Load() || b.resyncing.Swap(true) {
 			return
 		}
 	}

@@ -216,6 +216,8 @@ func TestAllGone(t *testing.T) {
 	if late.Err() == nil {
 		t.Error("a bus without Redis is well")
 	}
+	waiting, leave := late.Subscribe(7)
+	defer leave()
 	resyncs := p.sync.Load()
 	r.Start(t, r.Ports[0])
 	p.flows(t, "back", 20*time.Second)
@@ -223,6 +225,14 @@ func TestAllGone(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatalf("readers were not told to read again, or %v", late.Err())
 		}
+	}
+	select { // what others said before it could hear them is in the store
+	case h := <-waiting:
+		if !h.Resync {
+			t.Errorf("the late process is told %+v", h)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("a reader of the late process is not told to read again")
 	}
 	late.Close()
 	p.stop()
@@ -255,7 +265,7 @@ func TestParseSpec(t *testing.T) {
 	for spec, want := range map[string]string{
 		"redis:h": "redis://", "http://h": "redis://", "redis+cluster://h": "redis+sentinel://", "redis://": "HOST:PORT",
 		"redis+sentinel://a,b": "master", "redis://a,b": "sentinels", "redis://h/x": "database", "redis://h:x": "HOST:PORT",
-		"redis://:secret%@h": "%25", "redis://h?colour=1": "colour", "redis://h?ca=x": "rediss", "rediss://h?ca=/none": "/none",
+		"redis://:secret%@h": "%25", "redis://:secret?secret@h": "%3F", "redis://h?colour=1": "colour", "redis://h?ca=x": "rediss", "rediss://h?ca=/none": "/none",
 		"rediss://h?cert=/none": "cert and key", "redis://:secret@h:0:0": "HOST:PORT",
 	} {
 		_, err := redisbus.ParseSpec(spec)

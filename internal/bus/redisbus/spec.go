@@ -31,6 +31,9 @@ func ParseSpec(spec string) (Options, error) {
 		return Options{}, errors.New("write redis://HOST:PORT or redis+sentinel://HOST:PORT,HOST:PORT/MASTER " +
 			"(rediss for TLS)")
 	}
+	if name, _, at := strings.Cut(query, "@"); at && !strings.ContainsAny(name, "=&") {
+		return Options{}, errors.New("user or password has a ? that is no escape: write it as %3F")
+	}
 	var o Options
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
 		user, pass, _ := strings.Cut(rest[:i], ":")
