@@ -110,8 +110,8 @@ type Health struct {
 	// SpareBytes of UsedBytes hold nothing: files that the engine keeps to use
 	// them again.
 	SpareBytes int64
-	// ReserveBytes is the free space below which writes that are not
-	// marked Reclaim get ErrNoSpace.
+	// ReserveBytes is the free space below which no new mail is taken; an embedded
+	// store then refuses writes that are not marked Reclaim (ErrNoSpace).
 	ReserveBytes int64
 	// Alone: a commit is acknowledged when it is on one server, though the store
 	// has several: what was acknowledged can be lost with that one.

@@ -18,9 +18,10 @@ const Every = 10 * time.Second
 // Pace: time for one answer.
 const answerWithin = 30 * time.Second
 
-// Size is what a store takes, in bytes: Spare of Used hold nothing and are
-// used again before more is taken.
-type Size struct{ Used, Spare int64 }
+// Size is what a store takes, in bytes: Spare of Used hold nothing and are used again
+// before more is taken. Free is what its disk has left, or -1 if that is not known, and
+// Reserve what of it new mail must leave.
+type Size struct{ Used, Spare, Free, Reserve int64 }
 
 // Meter holds the last answer. The zero value has none.
 type Meter struct{ last atomic.Pointer[Size] }
@@ -55,8 +56,9 @@ func within(ctx context.Context, ask func(context.Context) (Size, error)) (Size,
 
 // Fill puts the last answer into h, or -1 if there was none.
 func (m *Meter) Fill(h *kv.Health) {
-	h.UsedBytes = -1
+	h.UsedBytes, h.FreeBytes = -1, -1
 	if s := m.last.Load(); s != nil {
 		h.UsedBytes, h.SpareBytes = s.Used, min(max(s.Spare, 0), s.Used)
+		h.FreeBytes, h.ReserveBytes = s.Free, s.Reserve
 	}
 }

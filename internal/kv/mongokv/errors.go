@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology"
 
 	"github.com/eidermail/eider/internal/kv"
 )
@@ -28,6 +29,10 @@ const (
 	codeDuplicateKey      = 11000
 	codeOutOfDiskSpace    = 14031
 	codeUnknownField      = 40415
+
+	codeTemporarilyUnavailable = 365
+	codeUserWritesBlocked      = 371
+	codeAtlas                  = 8000 // all that MongoDB's own hosting says
 )
 
 // refusals are codes that waiting does not change.
@@ -53,8 +58,9 @@ const (
 
 // verdict is an error judged: its kind, and the error for a caller.
 type verdict struct {
-	kind kind
-	err  error
+	kind    kind
+	err     error
+	aborted bool // the server has ended the transaction, for certain
 }
 
 // judge says what an error of the driver means, for all but a commit.
@@ -64,37 +70,41 @@ func judge(ctx context.Context, err error) verdict {
 	case err == nil:
 		return verdict{}
 	case ctx.Err() != nil:
-		return verdict{failed, fmt.Errorf("%w: %w (%w)", kv.ErrUnavailable, err, ctx.Err())}
+		return verdict{kind: failed, err: fmt.Errorf("%w: %w (%w)", kv.ErrUnavailable, err, ctx.Err())}
 	case errors.Is(err, kv.ErrCorrupt), errors.Is(err, kv.ErrClosed),
 		errors.Is(err, ErrFormat), errors.Is(err, errLasting):
-		return verdict{failed, err}
+		return verdict{kind: failed, err: err}
 	case errors.Is(err, kv.ErrConflict):
-		return verdict{conflict, err}
+		return verdict{kind: conflict, err: err}
 	case errors.Is(err, mongo.ErrClientDisconnected):
-		return verdict{failed, kv.ErrClosed}
+		return verdict{kind: failed, err: kv.ErrClosed}
 	case errors.As(err, &se):
 		return judgeServer(se, err)
+	case errors.As(err, &topology.ServerSelectionError{}): // whatever it quotes of the last server
 	case isAuth(err):
-		return verdict{failed, fmt.Errorf("%w: %w", kv.ErrUnavailable, err)}
+		return verdict{kind: failed, err: fmt.Errorf("%w: %w", kv.ErrUnavailable, err)}
 	}
-	return verdict{away, fmt.Errorf("%w: %w", kv.ErrUnavailable, err)}
+	return verdict{kind: away, err: fmt.Errorf("%w: %w", kv.ErrUnavailable, err)}
 }
 
 func judgeServer(se mongo.ServerError, err error) verdict {
 	switch {
 	case se.HasErrorCode(codeWriteConflict), se.HasErrorCode(codeDuplicateKey):
-		return verdict{conflict, fmt.Errorf("%w: %w", kv.ErrConflict, err)}
-	case se.HasErrorCode(codeOutOfDiskSpace):
-		return verdict{failed, fmt.Errorf("%w: %w", kv.ErrNoSpace, err)}
+		return verdict{kind: conflict, err: fmt.Errorf("%w: %w", kv.ErrConflict, err),
+			aborted: se.HasErrorCode(codeWriteConflict) && se.HasErrorLabel(labelTransient)}
+	case se.HasErrorCode(codeOutOfDiskSpace), se.HasErrorCode(codeUserWritesBlocked),
+		se.HasErrorCode(codeAtlas) && strings.Contains(err.Error(), "quota"):
+		return verdict{kind: failed, err: fmt.Errorf("%w: %w", kv.ErrNoSpace, err)}
 	case se.HasErrorLabel(labelTransient):
-		return verdict{away, fmt.Errorf("%w: %w", kv.ErrUnavailable, err)}
+		return verdict{kind: away, err: fmt.Errorf("%w: %w", kv.ErrUnavailable, err),
+			aborted: se.HasErrorCode(codeNoSuchTransaction)}
 	}
 	for code := range refusals {
 		if se.HasErrorCode(code) {
-			return verdict{failed, fmt.Errorf("%w: %w", kv.ErrUnavailable, err)}
+			return verdict{kind: failed, err: fmt.Errorf("%w: %w", kv.ErrUnavailable, err)}
 		}
 	}
-	return verdict{away, fmt.Errorf("%w: %w", kv.ErrUnavailable, err)}
+	return verdict{kind: away, err: fmt.Errorf("%w: %w", kv.ErrUnavailable, err)}
 }
 
 // isAuth tells whether the driver failed at the password: it wraps the server's

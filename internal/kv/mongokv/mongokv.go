@@ -1,4 +1,4 @@
-// Package mongokv is the engine on a MongoDB replica set of version 4.4 or newer,
+// Package mongokv is the engine on a MongoDB replica set of version 4.4.2 or newer,
 // on which any number of nodes stand.
 //
 // A key is a document {_id: key in base64 that sorts, v: value, r: revision}. An
@@ -66,6 +66,10 @@ const maxAttemptTime = 24 * time.Second
 
 // Pace: time that Close leaves to the calls that run.
 const closeWithin = 5 * time.Second
+
+// reserve is the part of a server's disk that new mail leaves free: a mongod that
+// finds no room ends, and then nothing can be deleted either.
+const reserve = 0.05
 
 // The times of the driver: looking for servers, and one look at a server.
 const (
@@ -179,7 +183,7 @@ func (s *Store) Ping(ctx context.Context) (kv.Health, error) {
 	err := s.again(ctx, func(ctx context.Context) error {
 		return s.client.Database("admin").RunCommand(ctx, bson.D{{Key: "hello", Value: 1}}).Decode(&hello)
 	})
-	h := kv.Health{Time: hello.LocalTime, Epoch: 1, FreeBytes: -1}
+	h := kv.Health{Time: hello.LocalTime, Epoch: 1}
 	s.size.Fill(&h)
 	return h, err
 }
@@ -192,6 +196,8 @@ func (s *Store) measure(ctx context.Context) (meter.Size, error) {
 		Index     float64 `bson:"indexSize"`
 		Free      float64 `bson:"freeStorageSize"`
 		IndexFree float64 `bson:"indexFreeStorageSize"`
+		DiskUsed  float64 `bson:"fsUsedSize"` // of the primary's disk; -1 or absent if not known
+		DiskTotal float64 `bson:"fsTotalSize"`
 	}
 	ask := bson.D{{Key: "dbStats", Value: 1}, {Key: "freeStorage", Value: 1}}
 	err := s.kv.Database().RunCommand(ctx, ask).Decode(&d)
@@ -199,7 +205,11 @@ func (s *Store) measure(ctx context.Context) (meter.Size, error) {
 	if errors.As(err, &cmd) && cmd.Code == codeUnknownField {
 		err = s.kv.Database().RunCommand(ctx, ask[:1]).Decode(&d)
 	}
-	return meter.Size{Used: int64(d.Storage + d.Index), Spare: int64(d.Free + d.IndexFree)}, err
+	size := meter.Size{Used: int64(d.Storage + d.Index), Spare: int64(d.Free + d.IndexFree), Free: -1}
+	if d.DiskTotal > 0 {
+		size.Free, size.Reserve = int64(max(d.DiskTotal-d.DiskUsed, 0)), int64(d.DiskTotal*reserve)
+	}
+	return size, err
 }
 
 // Close waits a little for the calls that run, and cuts the connections.

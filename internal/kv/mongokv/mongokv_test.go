@@ -444,3 +444,71 @@ func TestSize(t *testing.T) {
 		t.Errorf("of nothing: %d, %d of them spare", h.UsedBytes, h.SpareBytes)
 	}
 }
+
+// TestReadsAreProven: an Update that wrote nothing, or whose function found
+// something wrong, answers only when a majority has what it read. On a FAKE.
+func TestReadsAreProven(t *testing.T) {
+	t.Parallel()
+	set := fake(t, 1)
+	set.Lifetime = time.Second // of a transaction whose commit does not come
+	s := open(t, set.URI("db"))
+	wrong := errors.New("no such account")
+	var mute atomic.Bool // no answer to a commit comes
+	var commits, aborts atomic.Int64
+	set.OnCommand(func(command string, _ bool) mongofake.Fault {
+		switch command {
+		case "abortTransaction":
+			aborts.Add(1)
+		case "commitTransaction":
+			commits.Add(1)
+			if mute.Load() {
+				return mongofake.DropBefore
+			}
+		}
+		return mongofake.None
+	})
+	for name, fn := range map[string]func(kv.Tx) error{
+		"nothing written": func(kv.Tx) error { return nil },
+		"an error":        func(tx kv.Tx) error { tx.Put([]byte("never"), nil); return wrong },
+	} {
+		want := fn(discard{})
+		mute.Store(false)
+		commits.Store(0)
+		if err := s.Update(t.Context(), [][]byte{[]byte("g")}, fn); !errors.Is(err, want) || commits.Load() != 1 {
+			t.Errorf("%s: %v after %d commits", name, err, commits.Load())
+		}
+		mute.Store(true)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		if err := s.Update(ctx, [][]byte{[]byte("g")}, fn); !errors.Is(err, kv.ErrUnavailable) || errors.Is(err, wrong) {
+			t.Errorf("%s, and no answer to the commit: %v", name, err)
+		}
+		cancel()
+	}
+	mute.Store(false)
+	items, err := s.GetMulti(t.Context(), []byte("g"), []byte("never"))
+	if err != nil || items[0].Rev != 0 || items[1].Rev != 0 {
+		t.Errorf("something was written: %+v %v", items, err)
+	}
+	// What the server has aborted is not aborted again.
+	first := true
+	aborts.Store(0)
+	set.OnCommand(func(command string, in bool) mongofake.Fault {
+		if command == "abortTransaction" {
+			aborts.Add(1)
+		}
+		if in && first {
+			first = false
+			return mongofake.Conflict
+		}
+		return mongofake.None
+	})
+	put := func(tx kv.Tx) error { tx.Put([]byte("k"), nil); return nil }
+	if err := s.Update(t.Context(), [][]byte{[]byte("g")}, put); err != nil || aborts.Load() != 0 || first {
+		t.Errorf("after a conflict: %v, %d aborts", err, aborts.Load())
+	}
+}
+
+// discard is a transaction that keeps nothing.
+type discard struct{ kv.Tx }
+
+func (discard) Put(_, _ []byte) {}

@@ -41,8 +41,12 @@ func (s *Store) item(d *document, keysOnly bool) (kv.Item, error) {
 	return it, nil
 }
 
-// Pace: documents of one reply. The server ends a reply at 16 MiB too.
-const batchDocuments = 256
+// Pace: documents of the first reply of a page with values, and of any. The first
+// is small, as values may be large: what a page has no room for was read for nothing.
+const (
+	firstDocuments = 16
+	batchDocuments = 256
+)
 
 // get reads keys in one statement, in or outside of a transaction.
 func (s *Store) get(ctx context.Context, keys [][]byte) ([]kv.Item, error) {
@@ -97,12 +101,12 @@ func (s *Store) bounds(r kv.Range) bson.D {
 // fill reads one page, and passes over what the transaction has made itself: made
 // documents at most.
 func (s *Store) fill(ctx context.Context, r kv.Range, made int, p *paging.Page) error {
-	o := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(batchDocuments)
+	o := options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}).SetBatchSize(firstDocuments)
 	if r.Reverse {
 		o.SetSort(bson.D{{Key: "_id", Value: -1}})
 	}
 	if r.KeysOnly {
-		o.SetProjection(bson.D{{Key: "_id", Value: 1}, {Key: "r", Value: 1}})
+		o.SetBatchSize(batchDocuments).SetProjection(bson.D{{Key: "_id", Value: 1}, {Key: "r", Value: 1}})
 	}
 	if r.Limit > 0 {
 		o.SetLimit(int64(r.Limit + made))
@@ -124,6 +128,9 @@ func (s *Store) fill(ctx context.Context, r kv.Range, made int, p *paging.Page) 
 		if it.Rev != 0 && !p.Add(it, r.Limit) {
 			return nil
 		}
+		if cur.RemainingBatchLength() == 0 {
+			cur.SetBatchSize(int32(min(1+p.Fits(), batchDocuments)))
+		}
 	}
 	return cur.Err()
 }
@@ -140,23 +147,29 @@ func (s *Store) snapshot(ctx context.Context, read func(context.Context) error) 
 		if err != nil {
 			return err
 		}
-		defer sess.EndSession(ctx)
+		aborted := false
+		defer func() { s.end(sess, aborted) }()
 		if err := sess.StartTransaction(transactionOptions()); err != nil {
 			return err
 		}
 		if err := read(mongo.NewSessionContext(ctx, sess)); err != nil {
-			return s.giveUp(sess, err)
+			aborted = judge(ctx, err).aborted
+			return err
 		}
 		return sess.CommitTransaction(ctx)
 	})
 }
 
-// giveUp aborts a transaction, so that its guards are free at once, and returns why.
-func (s *Store) giveUp(sess *mongo.Session, why error) error {
+// end ends a session, and aborts its transaction if that goes on, so that its guards
+// are free at once. One that the server has aborted is only forgotten here: an
+// abortTransaction would be a write of its own there, which waits for the majority.
+func (s *Store) end(sess *mongo.Session, aborted bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.running), attemptTime)
 	defer cancel()
-	_ = sess.AbortTransaction(ctx) // the server ends it by itself otherwise
-	return why
+	if aborted {
+		cancel() // nothing is sent
+	}
+	sess.EndSession(ctx) // the server ends the transaction by itself otherwise
 }
 
 // GetMulti reads keys at one moment: one round trip for one key, two for more.

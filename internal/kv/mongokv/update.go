@@ -65,22 +65,31 @@ func (a *attempt) tries(ctx context.Context, most int) error {
 	}
 }
 
-// run makes one try and tells how it ended.
+// run makes one try and tells how it ended. It commits also where fn wrote nothing
+// or found something wrong: what was read is on a majority only when that is said
+// of a commit after it.
 func (a *attempt) run(ctx context.Context) verdict {
 	sess, err := a.s.client.StartSession()
 	if err != nil {
 		return judge(ctx, err)
 	}
-	defer sess.EndSession(ctx)
+	aborted := false
+	defer func() { a.s.end(sess, aborted) }()
 	if err := sess.StartTransaction(transactionOptions()); err != nil {
 		return judge(ctx, err)
 	}
-	if v := a.prepare(ctx, sess); v.kind != done || a.empty() {
-		_ = a.s.giveUp(sess, nil)
+	mine, v := a.prepare(ctx, sess)
+	if v.kind != done {
+		aborted = v.aborted
 		return v
 	}
-	v := a.commit(ctx, sess)
-	if v.kind == done {
+	wrote := mine == nil && !a.empty()
+	switch v = a.commit(ctx, sess); {
+	case v.kind == unknown && !wrote:
+		return verdict{kind: away, err: fmt.Errorf("%w: %w", kv.ErrUnavailable, v.err)} // so it does not matter
+	case v.kind == done && mine != nil:
+		return verdict{kind: failed, err: mine}
+	case v.kind == done && wrote:
 		a.s.stats.commits.Add(1)
 	}
 	return v
@@ -88,32 +97,30 @@ func (a *attempt) run(ctx context.Context) verdict {
 
 func (a *attempt) empty() bool { return a.tx.Len() == 0 && len(a.tx.Expects()) == 0 }
 
-// prepare takes the guards, runs fn and sends its writes, all but the commit.
-func (a *attempt) prepare(ctx context.Context, sess *mongo.Session) verdict {
+// prepare takes the guards, runs fn and sends its writes, all but the commit. mine
+// is the error of fn; then nothing that it wrote is sent.
+func (a *attempt) prepare(ctx context.Context, sess *mongo.Session) (mine error, v verdict) {
 	try, cancel := a.s.attemptContext(ctx, a.n)
 	defer cancel()
 	in := &inside{s: a.s, ctx: mongo.NewSessionContext(try, sess)}
 	if err := a.lock(in.ctx); err != nil {
-		return judge(ctx, err)
+		return nil, judge(ctx, err)
 	}
 	in.made = len(a.absent())
 	a.tx.Start(in, a.held, epoch)
-	err := a.fn(a.tx)
+	mine = a.fn(a.tx)
 	if in.err != nil {
-		if v := judge(ctx, in.err); v.kind != failed || err == nil {
-			return v
+		if v := judge(ctx, in.err); v.kind != failed || mine == nil {
+			return nil, v
 		}
 	}
-	if err != nil {
-		return verdict{failed, err}
-	}
-	if a.empty() {
-		return verdict{}
+	if mine != nil {
+		return mine, judge(ctx, a.send(in.ctx, nil, a.unmade(a.absent())))
 	}
 	if err := a.tx.Check(kv.DefaultLimits()); err != nil {
-		return verdict{failed, err}
+		return nil, verdict{kind: failed, err: err}
 	}
-	return judge(ctx, a.write(in.ctx))
+	return nil, judge(ctx, a.write(in.ctx))
 }
 
 // lock marks each guard, in order: a guard that is absent is made for the time of
@@ -186,17 +193,28 @@ func (a *attempt) write(ctx context.Context) error {
 		puts = append(puts, mongo.NewUpdateOneModel().SetFilter(id).SetUpsert(true).
 			SetUpdate(bson.D{{Key: "$set", Value: set}}))
 	}
-	for _, key := range temporary {
-		if _, own := a.tx.Lookup(key); !own {
-			deletes = append(deletes, mongo.NewDeleteOneModel().
-				SetFilter(bson.D{{Key: "_id", Value: a.s.keys.id(key)}}))
-		}
+	temporary = slices.DeleteFunc(temporary, func(key []byte) bool {
+		_, own := a.tx.Lookup(key)
+		return own
+	})
+	return a.send(ctx, puts, append(deletes, a.unmade(temporary)...))
+}
+
+// unmade takes away what was made to know that keys are absent.
+func (a *attempt) unmade(keys [][]byte) (models []mongo.WriteModel) {
+	for _, key := range keys {
+		models = append(models, mongo.NewDeleteOneModel().SetFilter(bson.D{{Key: "_id", Value: a.s.keys.id(key)}}))
 	}
-	models := append(puts, deletes...) // the driver sends runs of one kind as one command
+	return models
+}
+
+// send sends puts and then deletes: the driver makes one command of a run of one kind.
+func (a *attempt) send(ctx context.Context, puts, deletes []mongo.WriteModel) error {
+	models := append(puts, deletes...)
 	if len(models) == 0 {
 		return nil
 	}
-	_, err = a.s.kv.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(true))
+	_, err := a.s.kv.BulkWrite(ctx, models, options.BulkWrite().SetOrdered(true))
 	return err
 }
 
@@ -260,27 +278,28 @@ func (a *attempt) commit(ctx context.Context, sess *mongo.Session) verdict {
 		}
 		if a.s.running.Err() != nil || late.Err() != nil || pause(late, n) != nil {
 			a.s.stats.unresolved.Add(1)
-			return verdict{unknown, fmt.Errorf("%w: %w", kv.ErrUnknown, err)}
+			return verdict{kind: unknown, err: fmt.Errorf("%w: %w", kv.ErrUnknown, err)}
 		}
 	}
 }
 
 // judgeCommit says what the answer to the n-th commitTransaction is worth. An
 // answer that the transaction is not there means that it was aborted only if it
-// is final: with the label, and not before the majority has said so.
+// is final: with the label, and not before the majority has said so. Newer servers
+// abort transactions for want of cache, and then answer every command with that.
 func judgeCommit(n int, err error) verdict {
 	var se mongo.ServerError
+	undone := func() verdict { return verdict{kind: conflict, err: fmt.Errorf("%w: %w", kv.ErrConflict, err)} }
 	switch {
 	case err == nil:
 		return verdict{}
 	case !errors.As(err, &se), se.HasErrorLabel(labelUnknown):
-		return verdict{unknown, err}
-	case se.HasErrorLabel(labelTransient) && !concernFailed(err):
-		if n == 0 || se.HasErrorCode(codeNoSuchTransaction) {
-			return verdict{conflict, fmt.Errorf("%w: %w", kv.ErrConflict, err)}
-		}
+	case se.HasErrorCode(codeTemporarilyUnavailable):
+		return undone()
+	case se.HasErrorLabel(labelTransient) && !concernFailed(err) && (n == 0 || se.HasErrorCode(codeNoSuchTransaction)):
+		return undone()
 	}
-	return verdict{unknown, err}
+	return verdict{kind: unknown, err: err}
 }
 
 // concernFailed tells whether the answer is not yet that of a majority.

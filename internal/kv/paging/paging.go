@@ -29,6 +29,14 @@ func (p *Page) Add(it kv.Item, limit int) (more bool) {
 	return !p.cut && len(p.Items) != limit
 }
 
+// Fits is about how many more items like those in the page have room in it.
+func (p *Page) Fits() int {
+	if p.size == 0 {
+		return 0
+	}
+	return max(0, kv.PageBytes-p.size) * len(p.Items) / p.size
+}
+
 // Cut ends the page before it is full. There must be an item in it.
 func (p *Page) Cut() { p.cut = true }
 

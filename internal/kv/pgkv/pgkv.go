@@ -146,7 +146,7 @@ func (s *Store) Ping(ctx context.Context) (kv.Health, error) {
 	defer s.door.Leave()
 	var h kv.Health
 	err := s.withConn(ctx, func(c *lent) error {
-		h = kv.Health{Epoch: c.epoch, FreeBytes: -1}
+		h = kv.Health{Epoch: c.epoch}
 		return c.QueryRow(ctx, "select clock_timestamp()").Scan(&h.Time)
 	})
 	s.size.Fill(&h)

@@ -29,5 +29,6 @@ func (s *Store) measure(ctx context.Context) (size meter.Size, err error) {
 	err = s.withConn(ctx, func(c *lent) error {
 		return c.QueryRow(ctx, sizeQuery).Scan(&size.Used, &size.Spare)
 	})
+	size.Free = -1 // no SQL tells of the disk
 	return size, err
 }

@@ -30,7 +30,8 @@ func (s *Set) stats() bson.D {
 		})
 	}
 	return bson.D{{Key: "storageSize", Value: total}, {Key: "indexSize", Value: 0.0},
-		{Key: "freeStorageSize", Value: free}, {Key: "indexFreeStorageSize", Value: 0.0}}
+		{Key: "freeStorageSize", Value: free}, {Key: "indexFreeStorageSize", Value: 0.0},
+		{Key: "fsTotalSize", Value: 1e12}, {Key: "fsUsedSize", Value: 4e11}}
 }
 
 // entry is one document through time. A document that was removed is nil.
