@@ -125,6 +125,17 @@ func checkUnits(t *testing.T, n string) {
 	// systemd's own measure of exposure, from 0 to 100.
 	harness.Run(t, time.Minute, "systemd-analyze", "security", "--offline=true", "--threshold=15",
 		filepath.Join(dir, "eider.service"))
+	checkDropIns(t, n, "etcd", "patroni", "redis-sentinel", "redis-server")
+	// Whoever listens on an address of WireGuard's waits for it, and never gives up.
+	for _, u := range []string{"eider.service", "etcd.service.d/eider.conf"} {
+		text := read(t, n+"/etc/systemd/system/"+u)
+		for _, want := range []string{`(?m)^Wants=.*wg-quick@wg0\.service`, `(?m)^After=.*wg-quick@wg0\.service`,
+			`(?m)^Restart=always$`, `(?m)^StartLimitIntervalSec=0$`} {
+			if !regexp.MustCompile(want).MatchString(text) {
+				t.Errorf("%s has no %s", u, want)
+			}
+		}
+	}
 }
 
 // checkSettings has eider read its configuration as the unit does.
@@ -158,12 +169,27 @@ func checkKeepalived(t *testing.T, n string) {
 	}
 }
 
-func checkAlerts(t *testing.T, n string) {
+// checkRules: Prometheus takes its files, and asks for these parts and no others.
+func checkRules(t *testing.T, n string, jobs ...string) {
+	t.Helper()
 	harness.Need(t, "promtool")
+	conf := n + "/etc/prometheus/prometheus.yml"
+	harness.Run(t, 5*time.Minute, "promtool", "check", "config", "--syntax-only", conf)
+	harness.Run(t, 5*time.Minute, "promtool", "check", "rules", "--lint=all", "--lint-fatal",
+		n+"/etc/prometheus/eider-alerts.yml")
+	var have []string
+	for _, m := range regexp.MustCompile(`job_name: (\w+)`).FindAllStringSubmatch(read(t, conf), -1) {
+		have = append(have, m[1])
+	}
+	if strings.Join(have, " ") != strings.Join(jobs, " ") {
+		t.Errorf("Prometheus asks %v, not %v", have, jobs)
+	}
+}
+
+func checkAlerts(t *testing.T, n string) {
+	checkRules(t, n, "eider", "node", "patroni", "etcd")
 	dir := t.TempDir()
-	rules := write(t, dir+"/eider-alerts.yml", read(t, n+"/etc/prometheus/eider-alerts.yml"))
-	harness.Run(t, 5*time.Minute, "promtool", "check", "config", "--syntax-only", n+"/etc/prometheus/prometheus.yml")
-	harness.Run(t, 5*time.Minute, "promtool", "check", "rules", "--lint=all", "--lint-fatal", rules)
+	write(t, dir+"/eider-alerts.yml", read(t, n+"/etc/prometheus/eider-alerts.yml"))
 	tests := write(t, dir+"/alerts_test.yml", read(t, "testdata/alerts_test.yml"))
 	harness.Run(t, 5*time.Minute, "promtool", "test", "rules", tests)
 }
@@ -232,25 +258,28 @@ func checkPeers(t *testing.T, n string, peers int) {
 }
 
 func checkScripts(t *testing.T, n string) {
-	for _, s := range []string{"probe", "own", "bootstrap-database"} {
+	for s, shell := range map[string]string{"probe": "sh", "own": "sh", "bootstrap-database": "sh", "pg-backup": "bash"} {
 		path := n + "/usr/local/lib/eider/" + s
 		if st, err := os.Stat(path); err != nil || st.Mode()&0o100 == 0 {
 			t.Errorf("%s cannot be run: %v", s, err)
 		}
-		harness.Run(t, time.Minute, "sh", "-n", path)
+		harness.Run(t, time.Minute, shell, "-n", path)
 	}
 }
 
 // checkEtcd starts one member with the generated environment, moved to
-// loopback: alone it finds no leader, but it takes the settings and goes on.
+// loopback: alone it finds no leader, but it takes the settings and goes on, and
+// where Prometheus asks it has figures and nothing else.
 func checkEtcd(t *testing.T, n string) {
 	harness.Need(t, "etcd")
 	env := read(t, n+"/etc/default/etcd")
-	ports := harness.FreePorts(t, 6)
+	ports := harness.FreePorts(t, 9)
 	for i := 1; i <= 3; i++ {
 		env = strings.ReplaceAll(env, fmt.Sprintf("10.77.0.%d:2380", i), fmt.Sprintf("127.0.0.1:%d", ports[i-1]))
 		env = strings.ReplaceAll(env, fmt.Sprintf("10.77.0.%d:2379", i), fmt.Sprintf("127.0.0.1:%d", ports[i+2]))
+		env = strings.ReplaceAll(env, fmt.Sprintf("10.77.0.%d:2381", i), fmt.Sprintf("127.0.0.1:%d", ports[i+5]))
 	}
+	figures := fmt.Sprint("http://127.0.0.1:", ports[2+5]) // of machine 2, whose files these are
 	env = strings.ReplaceAll(env, "/var/lib/etcd/eider", t.TempDir()+"/data")
 	c := exec.Command("etcd")
 	c.Env = append(os.Environ(), strings.Fields(env)...)
@@ -268,7 +297,11 @@ func checkEtcd(t *testing.T, n string) {
 	defer func() { _ = c.Process.Kill(); <-done }()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		text := read(t, out.Name())
-		if strings.Contains(text, "starting a new election") || strings.Contains(text, "became follower") {
+		runs := strings.Contains(text, "starting a new election") || strings.Contains(text, "became follower")
+		if runs && answer(figures+"/metrics") == http.StatusOK {
+			if code := answer(figures + "/v2/keys/"); code != http.StatusNotFound {
+				t.Errorf("where Prometheus asks, keys are answered %d", code)
+			}
 			return
 		}
 		select {
@@ -281,6 +314,16 @@ func checkEtcd(t *testing.T, n string) {
 			t.Fatalf("etcd does not start\n%s", text)
 		}
 	}
+}
+
+// answer is the status of a page, or 0 where nobody answers.
+func answer(url string) int {
+	r, err := (&http.Client{Timeout: 5 * time.Second}).Get(url)
+	if err != nil {
+		return 0
+	}
+	r.Body.Close()
+	return r.StatusCode
 }
 
 // TestProbe runs the probe against a real server, and its file is one that
@@ -317,7 +360,16 @@ func TestProbe(t *testing.T) {
 func TestMetricsAreThere(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, "--store", "memory")
-	have := map[string]bool{"eider_probe_success": true, "eider_probe_seconds": true, "eider_probe_time": true} // TestProbe
+	have := map[string]bool{
+		"eider_probe_success": true, "eider_probe_seconds": true, "eider_probe_time": true, // TestProbe
+		"eider_backup_time": true, // TestPGBackup
+	}
+	harness.Need(t, "patroni")
+	patroni := harness.Run(t, time.Minute, "/usr/bin/python3", "-c",
+		"import inspect, patroni.api; print(inspect.getsource(patroni.api))")
+	for _, m := range regexp.MustCompile(`# TYPE (patroni_\w+) `).FindAllStringSubmatch(patroni, -1) {
+		have[m[1]] = true
+	}
 	resp, err := http.Get("http://" + s.Admin + "/metrics")
 	if err != nil {
 		t.Fatal(err)
@@ -349,7 +401,7 @@ func TestMetricsAreThere(t *testing.T) {
 			text += target.Expr + "\n"
 		}
 	}
-	found := regexp.MustCompile(`\b(eider|process)_[a-z_]+`).FindAllString(text, -1)
+	found := regexp.MustCompile(`\b(eider|process|patroni)_[a-z_]+`).FindAllString(text, -1)
 	if len(found) < 20 {
 		t.Fatalf("only %d figures were found", len(found))
 	}

@@ -36,7 +36,7 @@ func TestFront(t *testing.T) {
 	if regexp.MustCompile(`10\.77\.0\.4[^\n]*(5432|2379|6379)`).MatchString(wireguard) || strings.Contains(wireguard, "10.77.0.0/24") {
 		t.Error("machine 4 reaches databases")
 	}
-	checkDoorsOpen(t, n1, wireguard)
+	checkDoorsOpen(t, n1, wireguard, read(t, n4+"/etc/prometheus/prometheus.yml"))
 	if d := read(t, n4+"/etc/default/haproxy"); !strings.Contains(d, "BIND=*") || strings.Contains(d, "SELF") {
 		t.Errorf("HAProxy of machine 4: %s", d)
 	}
@@ -65,17 +65,60 @@ func TestFront(t *testing.T) {
 	}
 }
 
-// checkDoorsOpen: the firewall lets machine 4 to every door of Eider's own file.
-func checkDoorsOpen(t *testing.T, n, firewall string) {
+// checkDoorsOpen: the firewall lets machine 4 to every door of Eider's own file and
+// to whatever its Prometheus asks, and to no other.
+func checkDoorsOpen(t *testing.T, n, firewall, prometheus string) {
 	t.Helper()
 	rule := regexp.MustCompile(`ip saddr 10\.77\.0\.4 tcp dport \{([^}]*)\} accept`).FindStringSubmatch(firewall)
 	doors := regexp.MustCompile(`"10\.77\.0\.1:(\d+)"`).FindAllStringSubmatch(read(t, n+"/etc/eider/eider.toml"), -1)
 	if rule == nil || len(doors) != 10 {
 		t.Fatalf("rule %q, %d doors", rule, len(doors))
 	}
-	for _, d := range doors {
+	wanted := map[string]bool{}
+	asked := regexp.MustCompile(`'10\.77\.0\.1:(\d+)'`).FindAllStringSubmatch(prometheus, -1)
+	for _, d := range append(doors, asked...) {
+		wanted[d[1]] = true
 		if !strings.Contains(rule[1], " "+d[1]+",") && !strings.Contains(rule[1], " "+d[1]+" ") {
 			t.Errorf("machine 4 does not reach port %s", d[1])
+		}
+	}
+	if n := len(strings.Split(rule[1], ",")); n != len(wanted) || n != 13 {
+		t.Errorf("machine 4 reaches %d ports and needs %d", n, len(wanted))
+	}
+}
+
+// ipv6Door finds a public door that is open on both.
+var ipv6Door = regexp.MustCompile(`(?m)^    bind "\$\{BIND-\*\}:(.*)"\n    bind ":::(.*)" v6only$`)
+
+// TestIPv6: with the option HAProxy listens on IPv6, too, at each public door, but
+// for the three behind a fourth machine; without it nowhere. It is never root.
+func TestIPv6(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, form := range []struct {
+		options []string
+		doors   map[string]int
+	}{
+		{nil, map[string]int{"n1": 0, "n3": 0}},
+		{[]string{"--ipv6"}, map[string]int{"n1": 9, "n3": 9}},
+		{[]string{"--ipv6", "--front", "192.0.2.4"}, map[string]int{"n1": 0, "n3": 0, "n4": 9}},
+	} {
+		generateIn(t, dir, form.options)
+		for n, want := range form.doors {
+			cfg := read(t, dir+"/"+n+"/etc/haproxy/haproxy.cfg")
+			got := ipv6Door.FindAllStringSubmatch(cfg, -1)
+			if len(got) != want || strings.Count(cfg, ":::") != want {
+				t.Errorf("%v: %s listens on IPv6 at %d doors, not %d", form.options, n, len(got), want)
+			}
+			for _, d := range got {
+				if d[1] != d[2] {
+					t.Errorf("%v: %s listens at %s and on IPv6 at %s", form.options, n, d[1], d[2])
+				}
+			}
+			if !regexp.MustCompile(`(?m)^global\n    user haproxy\n    group haproxy$`).MatchString(cfg) {
+				t.Errorf("%v: HAProxy of %s stays root", form.options, n)
+			}
+			checkHAProxy(t, dir+"/"+n)
 		}
 	}
 }
@@ -123,6 +166,8 @@ func TestMongoDB(t *testing.T) {
 	harness.Run(t, time.Minute, "sh", "-n", n+"/usr/local/lib/eider/own")
 	checkMongod(t, n)
 	checkMongoURI(t, n)
+	checkDropIns(t, n, "mongod", "redis-sentinel", "redis-server")
+	checkRules(t, n, "eider", "node")
 	left, _ := exec.Command("grep", "-rliE", "postgres|patroni|5432", n+"/etc/eider", n+"/etc/systemd", n+"/usr").Output()
 	if _, err := os.Stat(n + "/etc/default/etcd"); err == nil || len(left) > 0 {
 		t.Errorf("PostgreSQL is left: %s", left)

@@ -61,15 +61,17 @@ func newPatroni(t *testing.T) *patroni {
 		"synchronous_mode_strict: true", "synchronous_mode_strict: false", "mode: automatic", "mode: 'off'",
 	).Replace(read(t, generated+"/n1/etc/patroni/config.yml"))
 	write(t, p.conf, text)
-	write(t, dir+"/bootstrap-database", read(t, generated+"/n1/usr/local/lib/eider/bootstrap-database"))
-	if err := os.Chmod(dir+"/bootstrap-database", 0o700); err != nil {
-		t.Fatal(err)
+	for _, f := range []string{"/bootstrap-database", "/pg-backup"} {
+		if err := os.Chmod(write(t, dir+f, read(t, generated+"/n1/usr/local/lib/eider"+f)), 0o700); err != nil {
+			t.Fatal(err)
+		}
 	}
+	write(t, dir+"/pgpass", "127.0.0.1:*:*:repl:"+p.secret("PG_REPL")+"\n")
 	if p.log, err = os.Create(dir + "/log"); err != nil {
 		t.Fatal(err)
 	}
 	if cred != nil {
-		for _, f := range []string{"", "/config.yml", "/bootstrap-database"} {
+		for _, f := range []string{"", "/config.yml", "/bootstrap-database", "/pg-backup", "/pgpass"} {
 			if err := os.Chown(dir+f, int(cred.Uid), int(cred.Gid)); err != nil {
 				t.Fatal(err)
 			}
@@ -146,7 +148,8 @@ func (p *patroni) stop(t *testing.T) {
 func (p *patroni) run(t *testing.T, input, name string, args ...string) {
 	t.Helper()
 	c := p.command(name, args...)
-	c.Env = append(c.Env, "PGPASSWORD="+p.secret("PG_REPL"))
+	c.Env = append(c.Env, "PGHOST=127.0.0.1", fmt.Sprint("PGPORT=", p.port), "PGPASSFILE="+p.dir+"/pgpass",
+		"TEXTFILES="+p.dir)
 	c.Stdin = strings.NewReader(input)
 	began := time.Now()
 	if out, err := c.CombinedOutput(); err != nil {
@@ -174,8 +177,7 @@ func TestRestoreUnderPatroni(t *testing.T) {
 	}
 	send(s, "before-the-backup")
 	archive := filepath.Join(p.dir, "eider.tar.zst")
-	p.run(t, "", "bash", "-o", "pipefail", "-c", fmt.Sprintf(
-		"pg_basebackup -h 127.0.0.1 -p %d -U repl -c fast -D - -Ft -X fetch | zstd -q > %s", p.port, archive))
+	p.run(t, "", p.dir+"/pg-backup", archive)
 	send(s, "after-the-backup")
 	s.Stop(t)
 
