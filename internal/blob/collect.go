@@ -3,6 +3,7 @@ package blob
 import (
 	"context"
 	"encoding/binary"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -62,6 +63,7 @@ func (a *Swept) Add(b Swept) {
 type collector struct {
 	mu     sync.Mutex
 	marks  map[row.BlobID]mark
+	tidied time.Duration      // when marks were last looked through
 	cursor [row.Shards][]byte // where to go on
 }
 
@@ -181,11 +183,25 @@ func (s *Store) sort(ctx context.Context, all []*garbage) (fresh, due []*garbage
 			g.rev = it.Rev
 			due = append(due, g)
 		case known && m.rev == it.Rev:
-		case known || len(s.gc.marks) < MaxMarks:
+		case known || s.roomToMark(now):
 			s.gc.marks[g.id] = mark{it.Rev, now}
 		}
 	}
 	return fresh, due, nil
+}
+
+// roomToMark makes room, when there is none, among marks that nobody has come back
+// to for long: another process has deleted their blobs. One that had is made again.
+func (s *Store) roomToMark(now time.Duration) bool {
+	if len(s.gc.marks) < MaxMarks {
+		return true
+	}
+	if now-s.gc.tidied < s.o.Grace {
+		return false
+	}
+	s.gc.tidied = now
+	maps.DeleteFunc(s.gc.marks, func(_ row.BlobID, m mark) bool { return now-m.at >= 2*s.o.Grace })
+	return len(s.gc.marks) < MaxMarks
 }
 
 func guardsOf(all []*garbage) [][]byte {

@@ -40,8 +40,12 @@ func (s *Store) Append(ctx context.Context, id AcctID, in []Incoming, old *Repla
 		var full *fullError
 		switch {
 		case errors.As(err, &full) && tries < MaxTxAccounts:
-			if err := s.makeRoom(ctx, id, a.size); err != nil {
+			passed, err := s.makeRoom(ctx, id, a.size)
+			if err != nil {
 				return nil, err
+			}
+			for _, v := range a.ready {
+				v.passed = passed
 			}
 		case errors.Is(err, blob.ErrStale) && tries < staleTries:
 			for _, v := range a.ready {
@@ -105,7 +109,7 @@ func (a *appending) deliver(o *op, done []Deposited) (err error) {
 		if len(rows) == 0 {
 			return fail(Invalid, "the message to be replaced is gone")
 		}
-		if err := o.remove(rows); err != nil {
+		if _, err := o.remove(rows); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package mailstore
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/eidermail/eider/internal/kv"
@@ -41,7 +42,16 @@ func (s *Store) DepositMany(ctx context.Context, id AcctID, in []Incoming) []Sto
 	ready := s.prepareMany(ctx, id, in, out)
 	for from := 0; from < len(in); {
 		to := run(ready[from:]) + from
-		if to-from < 2 || s.commitRun(ctx, id, ready[from:to], out[from:to]) != nil {
+		var err error
+		if to-from > 1 {
+			err = s.commitRun(ctx, id, ready[from:to], out[from:to])
+		}
+		switch {
+		case errors.Is(err, kv.ErrUnknown): // they may be there: not once more
+			for i := range out[from:to] {
+				out[from+i] = Stored{Err: err}
+			}
+		case err != nil || to-from < 2:
 			s.oneByOne(ctx, id, in[from:to], out[from:to])
 		}
 		from = to

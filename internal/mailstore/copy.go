@@ -3,6 +3,7 @@ package mailstore
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/eidermail/eider/internal/mailstore/row"
 )
@@ -14,7 +15,8 @@ import (
 func (s *Store) Copy(ctx context.Context, id AcctID, m MailboxID, uids []UID, to string) (Copied, error) {
 	done, err := s.transfer(ctx, "copy", id, transfer{from: m, uids: uids, to: to})
 	if err != nil && len(done.Dest) > 0 {
-		undo := context.WithoutCancel(ctx)
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
+		defer cancel()
 		if _, _, err := s.Expunge(undo, id, done.Mailbox, done.Dest, false); err != nil {
 			s.log.Warn("copies of a failed COPY could not be removed", "kind", KindOf(err).String())
 		}
@@ -22,6 +24,9 @@ func (s *Store) Copy(ctx context.Context, id AcctID, m MailboxID, uids []UID, to
 	}
 	return done, err
 }
+
+// Pace: time for taking out the copies of a COPY that failed.
+const undoWithin = 30 * time.Second
 
 // Move moves messages; each message is moved wholly or not at all (RFC 6851).
 func (s *Store) Move(ctx context.Context, id AcctID, m MailboxID, uids []UID, to string) (Copied, error) {
@@ -86,30 +91,20 @@ func (o *op) transfer(uids []uint32, t *transfer) (c Copied, n int, err error) {
 	if err != nil {
 		return c, 0, err
 	}
-	bytes := 0
-	for group := range slices.Chunk(rows, infoGroup) {
-		infos, err := o.infos(group)
+	n, err = o.each(rows, func(p *placed, x *row.InfoRow) error {
+		uid, err := o.place(p, dst, x, t.move)
 		if err != nil {
-			return c, 0, err
+			return err
 		}
-		for i := range group {
-			p := &group[i]
-			uid, err := o.place(p, dst, infos[p.entry.Msg], t.move)
-			if err != nil {
-				return c, 0, err
-			}
-			c.Source = append(c.Source, UID(p.uid))
-			c.Dest = append(c.Dest, UID(uid))
-		}
-		for _, x := range infos {
-			bytes += len(x.Index) + len(x.Envelope)
-		}
-		if err := o.settle(infos); err != nil {
-			return c, 0, err
-		}
-		if last := group[len(group)-1].uid; bytes > txBytes {
-			return c, slices.Index(uids, last) + 1, nil
-		}
+		c.Source = append(c.Source, UID(p.uid))
+		c.Dest = append(c.Dest, UID(uid))
+		return nil
+	})
+	if err != nil {
+		return c, 0, err
+	}
+	if n < len(rows) {
+		return c, slices.Index(uids, rows[n].uid), nil
 	}
 	return c, len(uids), nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -30,6 +31,8 @@ type delivery struct {
 	index    []byte    // encoded; nil if too large
 	envelope []byte
 	hashes   []uint64 // see row.ThreadHashes
+	// passed is before which message nothing more can be dropped, by account.
+	passed map[AcctID]uint64
 }
 
 // Deposit stores one message in every account, all or none, in one commit:
@@ -56,9 +59,12 @@ func (s *Store) Deposit(ctx context.Context, ids []AcctID, d Deposit, m *spool.M
 		switch {
 		case errors.As(err, &full) && tries < MaxTxAccounts*2:
 			// More must go than fits in one commit with the message.
-			if err := s.makeRoom(ctx, full.acct, v.size); err != nil {
+			passed, err := s.makeRoom(ctx, full.acct, v.size)
+			if err != nil {
 				return nil, err
 			}
+			maps.Copy(passed, v.passed)
+			v.passed = passed
 		case errors.Is(err, blob.ErrStale) && tries < staleTries:
 			v.staged = time.Time{}
 		case err != nil:

@@ -2,7 +2,6 @@ package mailstore
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/eidermail/eider/internal/blob"
@@ -77,24 +76,26 @@ func (s *Store) Expire(ctx context.Context, id AcctID, due []Due) (done Expired,
 			rows = append(rows, d)
 		}
 	}
-	for group := range slices.Chunk(rows, removeGroup) {
-		n, err := s.expireRows(ctx, id, group)
-		done.Messages += n
+	for len(rows) > 0 {
+		n, used, err := s.expireRows(ctx, id, rows[:min(len(rows), removeGroup)])
 		if err != nil {
 			return done, err
 		}
+		done.Messages += n
+		rows = rows[used:]
 	}
 	return done, nil
 }
 
-// expireRows removes rows whose deadline has come, and deadlines without a row.
-func (s *Store) expireRows(ctx context.Context, id AcctID, due []Due) (n int, err error) {
+// expireRows removes rows whose deadline has come, and deadlines without a row,
+// until a commit is full: so many of due were used, and so many rows removed.
+func (s *Store) expireRows(ctx context.Context, id AcctID, due []Due) (removed, used int, err error) {
 	const name = "expire"
-	n, err = s.tryExpire(ctx, name, id, due)
+	removed, used, err = s.tryExpire(ctx, name, id, due)
 	if KindOf(err) != NotExist {
-		return n, err
+		return removed, used, err
 	}
-	return 0, s.forget(ctx, id, due)
+	return 0, len(due), s.forget(ctx, id, due)
 }
 
 // forget deletes deadlines of an account that is no more; while it is being
@@ -112,9 +113,9 @@ func (s *Store) forget(ctx context.Context, id AcctID, due []Due) error {
 	})
 }
 
-func (s *Store) tryExpire(ctx context.Context, name string, id AcctID, due []Due) (n int, err error) {
+func (s *Store) tryExpire(ctx context.Context, name string, id AcctID, due []Due) (removed, used int, err error) {
 	err = s.update(ctx, name, id, func(o *op) error {
-		n = 0
+		removed, used = 0, len(due)
 		keys := make([][]byte, len(due))
 		for i, d := range due {
 			keys[i] = row.Entry(o.acct, uint32(d.Mailbox), uint32(d.UID))
@@ -124,6 +125,7 @@ func (s *Store) tryExpire(ctx context.Context, name string, id AcctID, due []Due
 			return err
 		}
 		var rows []placed
+		var at []int // in due
 		for i, it := range items {
 			d := due[i]
 			if it.Rev == 0 {
@@ -143,15 +145,17 @@ func (s *Store) tryExpire(ctx context.Context, name string, id AcctID, due []Due
 			} else if err != nil {
 				return err
 			}
-			rows = append(rows, placed{o.box(uint32(d.Mailbox)), uint32(d.UID), e})
+			rows, at = append(rows, placed{o.box(uint32(d.Mailbox)), uint32(d.UID), e}), append(at, i)
 		}
-		n = len(rows)
-		if n == 0 {
+		if len(rows) == 0 {
 			return nil
 		}
-		return o.remove(rows)
+		if removed, err = o.remove(rows); removed < len(rows) {
+			used = at[removed]
+		}
+		return err
 	}, kv.Reclaim(), kv.Background())
-	return n, err
+	return removed, used, err
 }
 
 // emptyMailbox removes what is left of a deleted mailbox, in groups; at most so
@@ -219,7 +223,7 @@ func (o *op) emptyGroup(mbox uint32) (left bool, err error) {
 	if len(rows) == 0 {
 		return false, nil
 	}
-	if err := o.remove(rows); err != nil {
+	if _, err := o.remove(rows); err != nil {
 		return false, err
 	}
 	// No log: nobody can be watching any more. So the mailbox is written here.

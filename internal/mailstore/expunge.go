@@ -9,7 +9,7 @@ import (
 )
 
 // Expunge removes rows. onlyDeleted takes just those that have \Deleted; uids
-// nil means all. More than a group of rows are several commits.
+// nil means all. What is more than a commit holds goes in several.
 func (s *Store) Expunge(ctx context.Context, id AcctID, m MailboxID, uids []UID, onlyDeleted bool,
 ) (gone []UID, last ModSeq, err error) {
 	const name = "expunge"
@@ -19,11 +19,13 @@ func (s *Store) Expunge(ctx context.Context, id AcctID, m MailboxID, uids []UID,
 			return nil, 0, err
 		}
 	}
-	for group := range slices.Chunk(want, removeGroup) {
+	for len(want) > 0 {
+		group := want[:min(len(want), removeGroup)]
 		var removed []UID
 		var modseq uint64
+		used := 0 // of the group
 		err := s.update(ctx, name, id, func(o *op) error {
-			removed, modseq = nil, 0
+			removed, modseq, used = nil, 0, len(group)
 			if err := o.load(uint32(m)); err != nil {
 				return err
 			}
@@ -37,10 +39,13 @@ func (s *Store) Expunge(ctx context.Context, id AcctID, m MailboxID, uids []UID,
 			if len(rows) == 0 {
 				return nil
 			}
-			for _, p := range rows {
+			n, err := o.remove(rows)
+			for _, p := range rows[:n] {
 				removed = append(removed, UID(p.uid))
 			}
-			err = o.remove(rows)
+			if n < len(rows) {
+				used = slices.Index(group, rows[n].uid)
+			}
 			modseq = o.modseq
 			return err
 		}, kv.Reclaim())
@@ -49,6 +54,7 @@ func (s *Store) Expunge(ctx context.Context, id AcctID, m MailboxID, uids []UID,
 		}
 		gone = append(gone, removed...)
 		last = max(last, ModSeq(modseq))
+		want = want[used:]
 	}
 	return gone, last, nil
 }

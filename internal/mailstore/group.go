@@ -53,18 +53,19 @@ func (s *Store) Group(ctx context.Context, id AcctID, steps []Step) {
 		s.ready(ctx, id, &steps[i])
 	}
 	for len(steps) > 0 {
-		n := 0
-		for n < len(steps) && steps[n].run != nil {
-			n++
+		fit := 0
+		for fit < len(steps) && steps[fit].run != nil {
+			fit++
 		}
-		if n > 1 {
-			n = s.together(ctx, id, steps[:n])
+		done := 0
+		if fit > 1 {
+			done = s.together(ctx, id, steps[:fit])
 		}
-		if n < 2 {
+		if done == 0 {
 			s.alone(ctx, id, &steps[0])
-			n = 1
+			done = 1
 		}
-		steps = steps[n:]
+		steps = steps[done:]
 	}
 }
 

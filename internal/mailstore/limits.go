@@ -69,12 +69,18 @@ const (
 	// epoch: more than a group commit can have shown before a power cut.
 	epochJump = 1024
 
-	changeGroup = 500 // rows of one commit that changes flags or copies
-	removeGroup = 200 // rows of one commit that removes
-	readGroup   = 500 // rows of one GetMulti
-	infoGroup   = 64  // Info rows read at once: they can be large
-	txBytes     = 2 << 20
-	roomGroup   = 100 // messages dropped within the deposit that needs the room
+	changeGroup = 500  // rows of one commit that changes flags or copies
+	removeGroup = 200  // rows of one commit that removes
+	readGroup   = 500  // rows of one GetMulti
+	infoGroup   = 64   // Info rows read at once: they can be large
+	lookGroup   = 1000 // messages looked at by one commit that makes room
+
+	// What one commit that removes or copies writes for its messages, unless one alone
+	// writes more; the store's limits are 10,000 keys and 8 MiB.
+	txKeys  = 4_000
+	txBytes = 2 << 20
+
+	roomGroup = 100 // messages dropped within the deposit that needs the room
 
 	maxThreadHashes = 8
 

@@ -67,28 +67,63 @@ func (o *op) infos(rows []placed) (map[uint64]*row.InfoRow, error) {
 	return infos, nil
 }
 
-// remove takes rows out of their mailboxes, and with the last row of a message
-// the message. It reads and writes the messages in groups, so that memory
-// stays bounded whatever they are.
-func (o *op) remove(rows []placed) error {
-	o.take()
+// fill is what a commit writes, as far as messages decide about it.
+type fill struct{ keys, bytes int }
+
+// rowKeys are at most written for a row: its own and its deadline, old and new.
+const rowKeys = 4
+
+// add counts a message, and tells whether a commit has room for it.
+func (f *fill) add(x *row.InfoRow) bool {
+	f.keys += 2 + 2*len(x.Blobs) + len(x.Hashes)
+	f.bytes += len(x.Index) + len(x.Envelope)
+	return f.keys <= txKeys && f.bytes <= txBytes
+}
+
+// each hands rows to f, with their messages, and writes those, until a commit is
+// full: n is how many rows it dealt with, one at least. It reads the messages in
+// groups, so that memory stays bounded whatever they are.
+func (o *op) each(rows []placed, f func(*placed, *row.InfoRow) error) (n int, err error) {
+	var so fill
 	for group := range slices.Chunk(rows, infoGroup) {
 		infos, err := o.infos(group)
 		if err != nil {
-			return err
+			return n, err
 		}
-		for i := range group {
+		changed := make(map[uint64]*row.InfoRow, len(infos))
+		full := false
+		for i := 0; i < len(group) && !full; i++ {
 			p := &group[i]
-			o.detach(p)
-			if !infos[p.entry.Msg].Leave(row.Place{Mbox: p.box.id, UID: p.uid}) {
-				return fail(Corrupt, "message %d does not know its row %d/%d", p.entry.Msg, p.box.id, p.uid)
+			x := infos[p.entry.Msg]
+			so.keys += rowKeys
+			if changed[p.entry.Msg] == nil && !so.add(x) && n > 0 {
+				full = true
+				break
 			}
+			changed[p.entry.Msg] = x
+			if err := f(p, x); err != nil {
+				return n, err
+			}
+			n++
 		}
-		if err := o.settle(infos); err != nil {
-			return err
+		if err := o.settle(changed); err != nil || full {
+			return n, err
 		}
 	}
-	return nil
+	return n, nil
+}
+
+// remove takes rows out of their mailboxes, and with the last row of a message
+// the message, until a commit is full: n rows.
+func (o *op) remove(rows []placed) (n int, err error) {
+	o.take()
+	return o.each(rows, func(p *placed, x *row.InfoRow) error {
+		o.detach(p)
+		if !x.Leave(row.Place{Mbox: p.box.id, UID: p.uid}) {
+			return fail(Corrupt, "message %d does not know its row %d/%d", p.entry.Msg, p.box.id, p.uid)
+		}
+		return nil
+	})
 }
 
 // detach deletes a row with its deadline, and counts and logs it.
@@ -152,7 +187,8 @@ func (o *op) room(l AccountLimits, v *delivery) error {
 	if !v.MakeRoom || l.Bytes > 0 && v.size > l.Bytes {
 		return fail(Quota, "account is full")
 	}
-	fits, err := o.dropOldest(l, v.size, roomGroup)
+	from := v.passed[AcctID(o.acct)]
+	fits, err := o.dropOldest(l, v.size, roomGroup, &from)
 	if err == nil && !fits {
 		return &fullError{AcctID(o.acct)}
 	}
@@ -160,66 +196,82 @@ func (o *op) room(l AccountLimits, v *delivery) error {
 }
 
 // makeRoom drops the oldest mail in commits of its own until size fits, or the
-// account is empty.
-func (s *Store) makeRoom(ctx context.Context, id AcctID, size int64) error {
+// account is empty. It tells how far it came: what is before that stays.
+func (s *Store) makeRoom(ctx context.Context, id AcctID, size int64) (passed map[AcctID]uint64, err error) {
+	next := uint64(0)
 	for fits := false; !fits; {
+		from := uint64(0)
 		err := s.update(ctx, "make room", id, func(o *op) (err error) {
-			fits, err = o.dropOldest(o.s.limits(&o.head), size, removeGroup)
+			from = next
+			fits, err = o.dropOldest(o.s.limits(&o.head), size, removeGroup, &from)
 			return err
 		}, kv.Reclaim())
 		if err != nil {
-			return err
+			return nil, err
 		}
+		next = from
 	}
-	return nil
+	return map[AcctID]uint64{id: next}, nil
 }
 
-// dropOldest removes the messages that came first, with all their copies,
-// until size more bytes fit: at most so many messages. Messages in mailboxes
-// that are being deleted are left to that.
-func (o *op) dropOldest(l AccountLimits, size int64, messages int) (fits bool, err error) {
+// dropOldest removes the messages that came first, with all their copies, until
+// size more bytes fit: at most so many messages, and no more than a commit holds.
+// Messages in mailboxes that are being deleted are left to that. It begins at *from,
+// or at the oldest, and leaves there where to go on.
+func (o *op) dropOldest(l AccountLimits, size int64, messages int, from *uint64) (fits bool, err error) {
 	const page = 8 // infos can be large
-	kept := false  // a message that stays was passed
-	for from := o.head.FirstMsg; ; {
+	*from = max(*from, o.head.FirstMsg)
+	kept := *from > o.head.FirstMsg // a message that stays was passed
+	var so fill
+	for looked := 0; ; looked += page {
 		if !l.Over(&o.head, size, 1) {
 			return true, nil
 		}
-		if messages <= 0 {
+		if messages <= 0 || looked >= lookGroup {
 			return false, nil
 		}
-		var infos []row.InfoRow
-		var msgs []uint64
-		r := kv.Range{Start: row.Info(o.acct, from), End: row.Info(o.acct, o.head.NextMsg), Limit: page}
-		for it, err := range o.Scan(o.ctx, r) {
-			if err != nil {
-				return false, err
-			}
-			k, _ := row.ParseKey(it.Key)
-			x, err := row.DecodeInfo(it.Value)
-			if err != nil {
-				return false, err
-			}
-			infos, msgs = append(infos, x), append(msgs, k.Msg)
-		}
-		if len(infos) == 0 {
-			return true, nil // nothing is left to drop
+		infos, msgs, err := o.oldest(*from, page)
+		if err != nil || len(infos) == 0 {
+			return err == nil, err // nothing is left to drop
 		}
 		for i := range infos {
 			if !l.Over(&o.head, size, 1) {
 				return true, nil
 			}
+			so.keys += rowKeys * len(infos[i].Places)
+			if !so.add(&infos[i]) && messages < roomGroup {
+				return false, nil // the first of a commit fits always
+			}
 			dropped, err := o.dropMessage(msgs[i], &infos[i])
 			if err != nil {
 				return false, err
 			}
-			kept = kept || !dropped
-			from = msgs[i] + 1
-			if !kept {
-				o.head.FirstMsg, o.dirty = from, true
+			*from = msgs[i] + 1
+			if kept = kept || !dropped; !kept {
+				o.head.FirstMsg, o.dirty = *from, true
 			}
-			messages--
+			if dropped {
+				messages--
+			}
 		}
 	}
+}
+
+// oldest reads the first messages from one on.
+func (o *op) oldest(from uint64, most int) (infos []row.InfoRow, msgs []uint64, err error) {
+	r := kv.Range{Start: row.Info(o.acct, from), End: row.Info(o.acct, o.head.NextMsg), Limit: most}
+	for it, err := range o.Scan(o.ctx, r) {
+		if err != nil {
+			return nil, nil, err
+		}
+		k, _ := row.ParseKey(it.Key)
+		x, err := row.DecodeInfo(it.Value)
+		if err != nil {
+			return nil, nil, err
+		}
+		infos, msgs = append(infos, x), append(msgs, k.Msg)
+	}
+	return infos, msgs, nil
 }
 
 // dropMessage removes all rows of one message.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/eidermail/eider/internal/advert"
@@ -15,6 +16,7 @@ import (
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/kv/combine"
 	"github.com/eidermail/eider/internal/mailstore"
+	"github.com/eidermail/eider/internal/node"
 	"github.com/eidermail/eider/internal/obs"
 	"github.com/eidermail/eider/internal/operator"
 	"github.com/eidermail/eider/internal/policy"
@@ -79,6 +81,19 @@ type core struct {
 	spool     *spool.Pool
 	catch     provision.CatchAll
 	commits   commits
+	node      atomic.Pointer[node.Node] // once it is known
+}
+
+// now is the time by which mail is dated and expires: this machine's, and where that
+// is far off the store's, another server expires by it.
+func (c *core) now() time.Time {
+	t := c.o.Now()
+	if n := c.node.Load(); n != nil {
+		if off := n.Skew(); off.Abs() > node.MaxSkew {
+			return t.Add(-off)
+		}
+	}
+	return t
 }
 
 // openStore opens the mail in a store. On an error the store stays open; its
@@ -90,7 +105,7 @@ func openStore(ctx context.Context, o Options) (*core, error) {
 	c.kv = combine.New(measured{o.KV, o.Metrics, &c.commits}, combine.Options{})
 	var err error
 	c.mail, err = mailstore.Open(ctx, mailstore.Options{
-		KV: c.kv, Bus: o.Bus, Log: o.Log, Now: o.Now, MessageLimit: int64(cfg.MessageLimit),
+		KV: c.kv, Bus: o.Bus, Log: o.Log, Now: c.now, MessageLimit: int64(cfg.MessageLimit),
 		Defaults: c.defaultLimits(), DedupAccount: cfg.Dedup == "account", BlobGrace: cfg.PartGrace.Std(),
 		Exclusive: !o.Shared,
 		Unknown:   func(string) { o.Metrics.UnknownCommits.Inc() },

@@ -72,6 +72,7 @@ func (s *Server) openNode(ctx context.Context) error {
 	n := node.New(ctx, node.Options{KV: s.kv, Bus: s.o.Bus, Log: s.o.Log, Name: name, Version: s.o.Version,
 		Shared: s.o.Shared, Committed: s.commits.taken})
 	s.health = &health{node: n}
+	s.core.node.Store(n)
 	s.usage = newUsage(s.kv, s.o.Now)
 	return errors.Join(
 		s.registerUsage(),

@@ -98,9 +98,13 @@ func TestNodes_Clock(t *testing.T) {
 	}
 	// Who reads is not shown what has expired: the rows tell.
 	there := func() bool {
-		for _, err := range store.Scan(t.Context(), kv.Prefix([]byte{row.TagEntry})) {
+		for it, err := range store.Scan(t.Context(), kv.Prefix([]byte{row.TagEntry})) {
 			if err != nil {
 				t.Fatal(err)
+			}
+			e, err := row.DecodeEntry(it.Value)
+			if left := time.Until(time.Unix(int64(e.Expire), 0)); err != nil || left < time.Hour {
+				t.Errorf("mail is not dated by the store's time: it goes in %v (%v)", left, err)
 			}
 			return true
 		}
@@ -119,7 +123,8 @@ func TestNodes_Clock(t *testing.T) {
 	if log := off.log.String(); !strings.Contains(log, "clock is too far") {
 		t.Errorf("the operator is not told: %s", log)
 	}
-	start(t, server.Options{Config: settings(t, "retention", "1s"), KV: store.Handle(), Shared: true})
+	start(t, server.Options{Config: settings(t, "retention", "1s"), KV: store.Handle(), Shared: true,
+		Now: func() time.Time { return time.Now().Add(2 * time.Hour) }}) // the store's
 	for end := time.Now().Add(time.Minute); there(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the server whose clock is right does not expire it either")
