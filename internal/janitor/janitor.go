@@ -36,6 +36,8 @@ const (
 	// Slack is how far before the mark reading starts: for a deadline whose
 	// commit took long, or was made by a clock that is behind.
 	Slack = 10 * time.Minute
+	// Overdue is how late a deadline must be to be doubted (Options.Doubt).
+	Overdue = 24 * time.Hour
 	// MaxSkew is how far a clock may be from the store's for a janitor to work by it.
 	MaxSkew = 60 * time.Second
 	// callTime bounds the work on one account or one shard.
@@ -49,6 +51,10 @@ type Options struct {
 	Log   *slog.Logger
 	Now   func() time.Time // time.Now if nil
 	Poll  time.Duration    // DefaultPoll if 0
+	// Doubt is how long after its start a janitor leaves alone what is overdue by more
+	// than Overdue: a machine that starts with a wrong clock gets the right one within
+	// minutes, and one that was off for long can wait. 0: not at all.
+	Doubt time.Duration
 	// Others tells how many commits were made so far that are not background
 	// work: while there are any, expiry gives way. Nil: it never does.
 	Others func() int64
@@ -66,6 +72,9 @@ type Report struct {
 // Janitor does the background work.
 type Janitor struct {
 	o     Options
+	began time.Time // by a clock that nobody sets
+	doubt bool      // whether what is long overdue is left alone still
+	said  bool
 	blobs *blob.Store
 	pace  pacer
 	mark  [row.Shards]uint32 // deadlines before it are gone
@@ -84,7 +93,7 @@ func New(o Options) *Janitor {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Janitor{o: o, blobs: o.Store.Blobs(), pace: pacer{others: o.Others}}
+	return &Janitor{o: o, began: time.Now(), doubt: o.Doubt > 0, blobs: o.Store.Blobs(), pace: pacer{others: o.Others}}
 }
 
 // Run works until ctx ends.
@@ -128,6 +137,9 @@ func (j *Janitor) skewed(ctx context.Context) bool {
 // Pass does all that is due now, and tells how long nothing else is.
 func (j *Janitor) Pass(ctx context.Context) (r Report, wait time.Duration) {
 	now := j.o.Now()
+	if j.doubt && time.Since(j.began) >= j.o.Doubt {
+		j.doubt, j.full = false, time.Time{} // and all is read from the first
+	}
 	if now.Sub(j.full) >= FullEvery {
 		j.full = now
 		j.mark = [row.Shards]uint32{}
@@ -163,6 +175,11 @@ func (j *Janitor) failed(ctx context.Context, r *Report, what string, err error)
 func (j *Janitor) shard(ctx context.Context, shard byte, now time.Time, r *Report) (next uint32, err error) {
 	limit := uint32(now.Unix())
 	from := row.Deadlines(shard, j.mark[shard])
+	if j.doubt {
+		if from, err = j.doubted(ctx, shard, limit); err != nil {
+			return 0, err
+		}
+	}
 	for {
 		j.pace.begin()
 		due, after, last, err := j.due(ctx, shard, from, limit)
@@ -184,6 +201,25 @@ func (j *Janitor) shard(ctx context.Context, shard byte, now time.Time, r *Repor
 		}
 		from = append(last, 0)
 	}
+}
+
+// doubted is where to begin while what is long overdue is left alone. It is said
+// once if there is any.
+func (j *Janitor) doubted(ctx context.Context, shard byte, limit uint32) (from []byte, err error) {
+	since := limit - min(limit, uint32(Overdue/time.Second))
+	from = row.Deadlines(shard, since)
+	first := kv.Range{Start: row.Deadlines(shard, 0), End: from, Limit: 1, KeysOnly: true}
+	for _, err := range j.o.KV.Scan(ctx, first) {
+		if err != nil {
+			return nil, err
+		}
+		if !j.said {
+			j.said = true
+			j.o.Log.Warn("mail should have gone more than a day ago: if this machine's clock is wrong, set it now",
+				"it goes in", (j.o.Doubt - time.Since(j.began)).Round(time.Second).String())
+		}
+	}
+	return from, nil
 }
 
 // due reads a batch of deadlines up to limit; after is the first beyond it.

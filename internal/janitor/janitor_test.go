@@ -1,8 +1,11 @@
 package janitor_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -183,4 +186,46 @@ func TestExpiryGivesWay(t *testing.T) {
 	if soon < 5*alone || soon > 12*alone {
 		t.Errorf("beside busy ones expiry takes %v, alone %v", soon, alone)
 	}
+}
+
+// What is overdue by more than a day is left alone for a while after the start, as
+// the clock may be wrong; what is due just now goes as ever.
+func TestLongOverdueWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, id := open(t, memkv.New(), 5*time.Second)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		put(t, s, id, 3)
+		time.Sleep(3 * 24 * time.Hour)
+		var said bytes.Buffer
+		j := janitor.New(janitor.Options{Store: s, KV: s.KV(), Doubt: 15 * time.Minute,
+			Log: slog.New(slog.NewTextHandler(&said, nil))})
+		done := make(chan error, 1)
+		go func() { done <- j.Run(ctx) }()
+		left := func() int64 {
+			t.Helper()
+			synctest.Wait()
+			a, err := s.Account(ctx, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a.Messages
+		}
+		put(t, s, id, 2)
+		time.Sleep(14 * time.Minute)
+		if n := left(); n != 3 {
+			t.Errorf("%d messages, want the 3 that are long overdue", n)
+		}
+		time.Sleep(2 * time.Minute)
+		if n := left(); n != 0 {
+			t.Errorf("%d messages are left", n)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(said.String(), "clock is wrong"); n != 1 {
+			t.Errorf("said %d times: %s", n, said.String())
+		}
+	})
 }

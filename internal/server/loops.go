@@ -20,6 +20,10 @@ const (
 	janitorTTL   = 30 * time.Second
 )
 
+// clockDoubt is how long after its start a server that is alone with its store does not
+// remove what should have gone more than a day before: its clock may be far ahead.
+const clockDoubt = 15 * time.Minute
+
 // clockLook is how often a server whose clock was off, or that does the
 // background work, looks at its clock.
 const clockLook = 2 * time.Second
@@ -27,11 +31,12 @@ const clockLook = 2 * time.Second
 // runJanitor does the background work: of a shared store one server at a time,
 // and none whose clock is off, for another one's may be right.
 func (s *Server) runJanitor(ctx context.Context) error {
-	j := janitor.New(janitor.Options{Store: s.mail, KV: s.kv, Log: s.o.Log, Now: s.o.Now,
-		Others: s.commits.foreground.Load})
+	o := janitor.Options{Store: s.mail, KV: s.kv, Log: s.o.Log, Now: s.o.Now, Others: s.commits.foreground.Load}
 	if !s.o.Shared {
-		return j.Run(ctx)
+		o.Doubt = clockDoubt // there is no other clock to compare with
+		return janitor.New(o).Run(ctx)
 	}
+	j := janitor.New(o)
 	for ctx.Err() == nil {
 		if s.awaitClock(ctx, true); ctx.Err() != nil {
 			break
