@@ -202,7 +202,7 @@ func (s *Store) SetCredential(ctx context.Context, id AcctID, c account.Credenti
 		o.Put(row.Credential(o.acct), append([]byte(nil), c...))
 		o.head.CredEpoch++
 		o.head.Generated = generated(c)
-		o.dirty = true
+		o.take() // so that those who watch look again who they are
 		return nil
 	})
 }
@@ -229,7 +229,9 @@ func (s *Store) SetLinks(ctx context.Context, id AcctID, on bool) error {
 // SetDisabled stops an account from being logged in to, or lets it again.
 func (s *Store) SetDisabled(ctx context.Context, id AcctID, disabled bool) error {
 	return s.update(ctx, "set disabled", id, func(o *op) error {
-		o.dirty = o.dirty || o.head.Disabled != disabled
+		if o.head.Disabled != disabled {
+			o.take() // as for a new password
+		}
 		o.head.Disabled = disabled
 		return nil
 	})

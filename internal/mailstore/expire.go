@@ -4,10 +4,10 @@ import (
 	"context"
 	"time"
 
-	"github.com/eidermail/eider/internal/blob"
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/mailstore/census"
 	"github.com/eidermail/eider/internal/mailstore/crowd"
+	"github.com/eidermail/eider/internal/mailstore/erase"
 	"github.com/eidermail/eider/internal/mailstore/row"
 )
 
@@ -263,7 +263,10 @@ func (s *Store) expireAccount(ctx context.Context, d Due) (gone bool, err error)
 	if err != nil {
 		return false, err
 	}
-	return s.eraseAccount(ctx, d.Acct)
+	e := erase.Eraser{KV: s.kv, Now: s.now, Try: func(ctx context.Context, f func() error) error {
+		return s.try(ctx, "erase account", f)
+	}}
+	return e.Erase(ctx, uint64(d.Acct))
 }
 
 // accountDue decides about an account whose deadline has come.
@@ -291,108 +294,6 @@ func (s *Store) accountDue(ctx context.Context, tx kv.Tx, d Due, names []string)
 		}
 	}
 	return o.finish()
-}
-
-// eraseAccount removes the rows of an account that is being deleted, in
-// groups, and at last its head.
-func (s *Store) eraseAccount(ctx context.Context, id AcctID) (gone bool, err error) {
-	const name = "erase account"
-	acct := uint64(id)
-	erase := func(step func(o *op) (bool, error)) error {
-		for left := true; left; {
-			err := s.try(ctx, name, func() error {
-				return s.kv.Update(ctx, [][]byte{row.Head(acct)}, func(tx kv.Tx) error {
-					left = false
-					if tx.Guard(0).Rev == 0 {
-						return nil
-					}
-					h, err := row.DecodeHead(tx.Guard(0).Value)
-					if err != nil || h.State != row.Deleting {
-						return err
-					}
-					left, err = step(&op{Tx: tx, ctx: ctx, s: s, acct: acct, head: h, now: s.now()})
-					return err
-				}, kv.Reclaim(), kv.Background())
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	h, err := s.get(ctx, name, row.Head(acct))
-	if err != nil || h[0].Rev == 0 {
-		return false, err
-	}
-	if head, err := row.DecodeHead(h[0].Value); err != nil || head.State != row.Deleting {
-		return false, err
-	}
-	if err := erase((*op).eraseEntries); err != nil {
-		return false, err
-	}
-	if err := erase((*op).eraseInfos); err != nil {
-		return false, err
-	}
-	for _, tag := range []byte{row.TagLog, row.TagThread, row.TagMailbox, row.TagMailboxName,
-		row.TagSubscription, row.TagCredential} {
-		err := s.try(ctx, name, func() error { return s.kv.DeletePrefix(ctx, row.OfAccount(tag, acct)) })
-		if err != nil {
-			return false, err
-		}
-	}
-	return true, erase(func(o *op) (bool, error) {
-		o.Delete(row.Head(acct))
-		if o.head.Deadline != 0 {
-			o.Delete(row.Deadline(o.head.Deadline, acct, 0, 0))
-		}
-		return false, nil
-	})
-}
-
-// eraseEntries deletes a group of rows with their deadlines, and the deadlines
-// of mailboxes that were being deleted.
-func (o *op) eraseEntries() (left bool, err error) {
-	r := kv.Prefix(row.OfAccount(row.TagEntry, o.acct))
-	r.Limit = changeGroup
-	for it, err := range o.Scan(o.ctx, r) {
-		if err != nil {
-			return false, err
-		}
-		k, _ := row.ParseKey(it.Key)
-		e, err := row.DecodeEntry(it.Value)
-		if err != nil {
-			return false, err
-		}
-		left = true
-		o.Delete(it.Key)
-		if e.Expire != 0 {
-			o.Delete(row.Deadline(e.Expire, o.acct, k.Mbox, k.UID))
-		}
-	}
-	return left, nil
-}
-
-// eraseInfos deletes a group of messages.
-func (o *op) eraseInfos() (left bool, err error) {
-	r := kv.Prefix(row.OfAccount(row.TagInfo, o.acct))
-	r.Limit = infoGroup
-	for it, err := range o.Scan(o.ctx, r) {
-		if err != nil {
-			return false, err
-		}
-		k, _ := row.ParseKey(it.Key)
-		x, err := row.DecodeInfo(it.Value)
-		if err != nil {
-			return false, err
-		}
-		left = true
-		o.Delete(it.Key)
-		o.Delete(row.Body(o.acct, k.Msg))
-		for _, id := range x.Blobs {
-			blob.Unlink(o, id, o.acct, k.Msg, o.now)
-		}
-	}
-	return left, nil
 }
 
 // Now is the store's time as deadlines count it.
