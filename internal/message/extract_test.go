@@ -76,3 +76,23 @@ func TestBaseSubject(t *testing.T) {
 		}
 	}
 }
+
+// TestSafeScheme: applications may be linked to, what runs in the page or starts
+// the system's own programs may not.
+func TestSafeScheme(t *testing.T) {
+	t.Parallel()
+	for want, schemes := range map[bool]string{
+		true: "http HTTPS mailto tel sms myapp msteams slack searching x-msauth a1+b.c-d",
+		false: "javascript JavaScript data file ms-msdt MS-Officecmd ms-settings ms-its ms-word search search-ms Intent " +
+			"microsoft-edge wss shell 1a a_b é",
+	} {
+		for _, s := range strings.Fields(schemes) {
+			if message.SafeScheme(s) != want {
+				t.Errorf("%s: %v", s, !want)
+			}
+		}
+	}
+	if l := message.Links("see ms-msdt://x/y and intent://x", `<a href="search-ms:query=x">x</a>`); len(l) != 0 {
+		t.Errorf("%v", l)
+	}
+}

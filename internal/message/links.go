@@ -96,7 +96,8 @@ func cleanURL(u string) string {
 
 // SafeScheme says whether a link with this scheme may be shown as one: http,
 // https, mailto, tel, and the schemes of applications, but none that runs in
-// the page or opens the reader's own files.
+// the page, opens the reader's own files, or starts a program of the system with
+// what the link says.
 func SafeScheme(scheme string) bool {
 	if scheme == "" || len(scheme) > 64 || !isLetter(scheme[0]) {
 		return false
@@ -106,10 +107,14 @@ func SafeScheme(scheme string) bool {
 			return false
 		}
 	}
-	switch strings.ToLower(scheme) {
+	scheme = strings.ToLower(scheme)
+	if strings.HasPrefix(scheme, "ms-") { // ms-msdt, ms-officecmd, ms-its and more: Windows' own
+		return false
+	}
+	switch scheme {
 	case "javascript", "vbscript", "livescript", "mocha", "jscript", "data", "file", "blob", "filesystem", "about",
-		"view-source", "chrome", "chrome-extension", "moz-extension", "resource", "jar", "ms-its", "mhtml", "feed",
-		"cid", "mid", "wyciwyg", "res", "shell", "ws", "wss":
+		"view-source", "chrome", "chrome-extension", "moz-extension", "resource", "jar", "mhtml", "feed",
+		"cid", "mid", "wyciwyg", "res", "shell", "ws", "wss", "search", "search-ms", "intent", "microsoft-edge":
 		return false
 	}
 	return true

@@ -121,3 +121,49 @@ func TestText(t *testing.T) {
 		}
 	}
 }
+
+// TestLinks: a link is judged, and written, as browsers read it, however it is written.
+func TestLinks(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ in, text, href, why string }{
+		{`https://bank.test/a\b`, "https://bank.test", `https://bank.test/a/b`, ""},
+		{`HTTPS://www.bank.test/?a=\#\`, "bank.test", `https://www.bank.test/?a=\#\`, ""},
+		{`https:\\evil.test`, "https://bank.test", `https://evil.test`, "other host"},
+		{`https:evil.test`, "https://bank.test", `https://evil.test`, "other host"},
+		{`https:/evil.test`, "bank.test", `https://evil.test`, "other host"},
+		{`https:///evil.test`, "bank.test", `https://evil.test`, "other host"},
+		{`http:/\/\evil.test/x`, "bank.test", `http://evil.test/x`, "other host"},
+		{`https://evil.test\.bank.test/`, "https://bank.test", `https://evil.test/.bank.test/`, "other host"},
+		{`https://evil.test\@bank.test/`, "https://bank.test", `https://evil.test/@bank.test/`, "other host"},
+		{`https://bank.test\@evil.test/`, "https://bank.test", `https://bank.test/@evil.test/`, ""},
+		{`https://bank.test@evil.test/`, "https://bank.test", `https://bank.test@evil.test/`, "other host"},
+		{`\\evil.test`, "bank.test", `https://evil.test`, "other host"},
+		{`/\evil.test`, "bank.test", `https://evil.test`, "other host"},
+		{`///evil.test`, "bank.test", `https://evil.test`, "other host"},
+		{`https:\\bаnk.test`, "https://bank.test", "https://bаnk.test", "look-alike host"},
+		{`https://b%D0%B0nk.test`, "https://bank.test", `https://b%D0%B0nk.test`, "look-alike host"},
+		{`https://evil%2Etest`, "https://bank.test", `https://evil%2Etest`, "other host"},
+		{`https://bank%2etest:443/`, "https://bank.test", `https://bank%2etest:443/`, ""},
+		{`https://evil%2`, "bank.test", `https://evil%2`, "broken address"},
+		{`https://evil%252Etest`, "bank.test", `https://evil%252Etest`, "broken address"},
+		{`https:`, "bank.test", `https://`, "broken address"},
+		{`https://[::1]/`, "http://[::1]:80", `https://[::1]/`, ""},
+		{`https://[::1]/`, "bank.test", `https://[::1]/`, "other host"},
+		{`https://evil.test`, `https:\\bank.test`, `https://evil.test`, "other host"},
+		{`https://evil.test`, `https:bank.test`, `https://evil.test`, "other host"},
+		{`myapp:\\open`, "bank.test", `myapp:\\open`, ""},
+	} {
+		page := `<a href="` + c.in + `">` + c.text + `</a>`
+		r := sanitize.HTML([]byte(page), sanitize.Options{})
+		_, href, _ := strings.Cut(string(r.HTML), `href="`)
+		href, _, _ = strings.Cut(href, `"`)
+		why := ""
+		for _, d := range r.Suspicious {
+			why = d.Why
+		}
+		if href != c.href || why != c.why {
+			t.Errorf("%s for %q leads to %s, %q; want %s, %q", c.in, c.text, href, why, c.href, c.why)
+		}
+		checkSafe(t, r.HTML, sanitize.Options{})
+	}
+}

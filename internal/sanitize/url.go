@@ -15,7 +15,7 @@ import (
 type Suspicion struct {
 	URL  string
 	Text string // what the reader sees
-	Why  string // "other host", "look-alike host", "hidden characters"
+	Why  string // "other host", "look-alike host", "hidden characters", "broken address"
 }
 
 // linkText collects what an open link shows.
@@ -59,16 +59,34 @@ func splitURL(u string) (scheme, rest string) {
 	return "", u
 }
 
+// normalURL writes an http URL, or one that has a host but no scheme, in the form
+// that browsers read it in (URL §4.4): for them "\" is "/" before query and
+// fragment, and any number of slashes, even none, leads to the host. Others stay.
+func normalURL(u string) string {
+	scheme, rest := splitURL(u)
+	switch scheme {
+	case "http", "https":
+	case "//":
+		scheme = "https"
+	default:
+		return u
+	}
+	end := strings.IndexAny(rest, "?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	path := strings.TrimLeft(strings.ReplaceAll(rest[:end], `\`, "/"), "/")
+	return scheme + "://" + path + rest[end:]
+}
+
 // href writes where a link leads, and makes it open elsewhere.
 func (d *document) href(raw string) {
-	u := trimURL(raw)
+	u := normalURL(trimURL(raw))
 	scheme, _ := splitURL(u)
 	switch {
 	case scheme == "#":
 		d.attr("href", u)
 		return
-	case scheme == "//":
-		u = "https:" + u
 	case scheme == "":
 		if u != "" {
 			d.remove("relative link")
@@ -100,9 +118,12 @@ func (d *document) endLink() {
 
 // suspect says why a link is not what it looks like, "" if it is.
 func suspect(u, text string) string {
+	if !isWeb(u) {
+		return ""
+	}
 	host := hostOf(u)
 	if host == "" {
-		return ""
+		return "broken address"
 	}
 	if strings.ContainsFunc(text, hidden) {
 		return "hidden characters"
@@ -147,17 +168,32 @@ func site(host string) string {
 	return strings.Join(l[max(0, len(l)-2):], ".")
 }
 
-// hostOf is the host of an http URL in lower case.
-func hostOf(u string) string {
+func isWeb(u string) bool {
 	scheme, _ := splitURL(u)
-	if scheme != "http" && scheme != "https" {
+	return scheme == "http" || scheme == "https"
+}
+
+// hostOf is the host of an http URL in lower case, as browsers find it; "" where
+// there is none, or none that can be.
+func hostOf(u string) string {
+	if !isWeb(u) {
 		return ""
 	}
-	p, err := url.Parse(u)
-	if err != nil {
+	_, host, _ := strings.Cut(normalURL(u), "://")
+	if end := strings.IndexAny(host, "/?#"); end >= 0 {
+		host = host[:end]
+	}
+	host = host[strings.LastIndexByte(host, '@')+1:]
+	if six, ok := strings.CutPrefix(host, "["); ok {
+		host, _, _ = strings.Cut(six, "]")
+		return strings.ToLower(host)
+	}
+	host, _, _ = strings.Cut(host, ":")
+	host, err := url.PathUnescape(host)
+	if err != nil || strings.ContainsAny(host, "\x00\t\n\r #%/:<>?@[\\]^|") {
 		return ""
 	}
-	return strings.ToLower(p.Hostname())
+	return strings.ToLower(host)
 }
 
 // asciiHost is a host in punycode.

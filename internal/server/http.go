@@ -29,6 +29,10 @@ const BodyTime = time.Minute
 // Limit: time that a client may take for one write of an HTTP answer.
 const WriteTime = time.Minute
 
+// Limit: requests under way at once on one HTTP/2 connection; clients know it,
+// and keep the others or open another connection.
+const MaxHTTPStreams = 24
+
 // Limit: HTTP connections open at once, per listener.
 const MaxHTTPConns = 10_000
 
@@ -36,7 +40,8 @@ const MaxHTTPConns = 10_000
 // streams, downloads) have no deadline as a whole, but each of their writes has.
 func (s *Server) newHTTP(name string, h http.Handler, t *tls.Config) *http.Server {
 	return &http.Server{
-		Handler:           bodyDeadline(h),
+		Handler:           deadlines(h),
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: MaxHTTPStreams},
 		TLSConfig:         t,
 		ReadHeaderTimeout: HeaderTime,
 		IdleTimeout:       IdleTime,
@@ -45,16 +50,68 @@ func (s *Server) newHTTP(name string, h http.Handler, t *tls.Config) *http.Serve
 	}
 }
 
-// bodyDeadline bounds the time in which a request's body must come.
-func bodyDeadline(h http.Handler) http.Handler {
+// deadlines bounds the time in which a request's body must come, and each write
+// of its answer. The connection has the latter for HTTP/1 (see metered).
+func deadlines(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rc := http.NewResponseController(w)
 		if r.ContentLength != 0 {
 			// An error only means that this kind of connection has no deadlines.
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(BodyTime))
+			_ = rc.SetReadDeadline(time.Now().Add(BodyTime))
 		}
-		h.ServeHTTP(w, r)
+		if r.ProtoMajor < 2 {
+			h.ServeHTTP(w, r)
+			return
+		}
+		p := &paced{ResponseWriter: w, rc: rc}
+		h.ServeHTTP(p, r)
+		p.set() // for what net/http still holds
 	})
 }
+
+// paced gives each write of an HTTP/2 answer its time. There a client stops an
+// answer by taking nothing of its stream (RFC 9113 §5.2), which no deadline of
+// the connection notices: nothing is written to it. A stream that is late is reset.
+type paced struct {
+	http.ResponseWriter
+	rc  *http.ResponseController
+	own bool // the handler has set a deadline itself
+}
+
+func (p *paced) set() {
+	if !p.own {
+		_ = p.rc.SetWriteDeadline(time.Now().Add(WriteTime))
+	}
+}
+
+// unset lets an answer pause between its writes.
+func (p *paced) unset() {
+	if !p.own {
+		_ = p.rc.SetWriteDeadline(time.Time{})
+	}
+}
+
+func (p *paced) Write(b []byte) (int, error) {
+	p.set()
+	defer p.unset()
+	return p.ResponseWriter.Write(b)
+}
+
+// FlushError sends what was written, for http.ResponseController.
+func (p *paced) FlushError() error {
+	p.set()
+	defer p.unset()
+	return p.rc.Flush()
+}
+
+// SetWriteDeadline leaves the time of writes to the handler, until it takes its deadline back.
+func (p *paced) SetWriteDeadline(t time.Time) error {
+	p.own = !t.IsZero()
+	return p.rc.SetWriteDeadline(t)
+}
+
+// Unwrap lets http.ResponseController find the rest.
+func (p *paced) Unwrap() http.ResponseWriter { return p.ResponseWriter }
 
 // serveHTTP serves until ctx ends, then lets requests finish for drain.
 func serveHTTP(ctx context.Context, srv *http.Server, l net.Listener, drain time.Duration) error {

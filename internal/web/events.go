@@ -179,13 +179,11 @@ func (s *Site) stream(c *call, box mailstore.MailboxID, p place, known bool) err
 	checked := s.o.Now()
 	var pace flow
 	for {
-		ctx, done := context.WithTimeout(c.ctx, s.o.Budget)
-		list, next, err := s.happened(ctx, c, box, p, known)
-		done()
+		list, next, err := s.news(c, box, p, known)
 		switch {
 		case err == nil:
 			p, known = next, true
-		case mailstore.KindOf(err) == mailstore.NotExist:
+		case over(err):
 			_ = out.send(event{Type: "bye"})
 			return nil
 		}
@@ -209,7 +207,7 @@ func (s *Site) stream(c *call, box mailstore.MailboxID, p place, known bool) err
 			}
 		}
 		if s.o.Now().Sub(checked) > checkEvery {
-			if checked = s.o.Now(); s.ended(c) {
+			if checked = s.o.Now(); over(s.session(c.ctx, c)) {
 				_ = out.send(event{Type: "bye"})
 				return nil
 			}
@@ -241,16 +239,38 @@ func (f *flow) after(list []event, now time.Time) time.Duration {
 	return 0
 }
 
-// ended tells that the session does not hold any more.
-func (s *Site) ended(c *call) bool {
-	k, err := c.r.Cookie(cookieName(c.r))
-	if err != nil {
-		return true
-	}
+// news is what happened, for who may still hear it: a session may have ended
+// since the stream began.
+func (s *Site) news(c *call, box mailstore.MailboxID, p place, known bool) ([]event, place, error) {
 	ctx, cancel := context.WithTimeout(c.ctx, s.o.Budget)
 	defer cancel()
+	list, next, err := s.happened(ctx, c, box, p, known)
+	if err == nil && len(list) > 0 {
+		err = s.session(ctx, c)
+	}
+	if err != nil {
+		return nil, p, err
+	}
+	return list, next, nil
+}
+
+// session fails where the session does not hold any more, or nobody knows.
+func (s *Site) session(ctx context.Context, c *call) error {
+	k, err := c.r.Cookie(cookieName(c.r))
+	if err != nil {
+		return auth.ErrBadCredentials
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.o.Budget)
+	defer cancel()
 	_, err = s.o.Auth.ParseCookie(ctx, k.Value)
-	return errors.Is(err, auth.ErrBadCredentials) || errors.Is(err, auth.ErrNoAccount) || errors.Is(err, auth.ErrDisabled)
+	return err
+}
+
+// over tells that a stream has nothing more to say: its session ended, or its
+// mailbox is gone.
+func over(err error) bool {
+	return errors.Is(err, auth.ErrBadCredentials) || errors.Is(err, auth.ErrNoAccount) ||
+		errors.Is(err, auth.ErrDisabled) || mailstore.KindOf(err) == mailstore.NotExist
 }
 
 // pause waits, or tells that the request ended.

@@ -242,3 +242,34 @@ func TestStreamEndsWithTheAccount(t *testing.T) {
 	}
 	l.next("bye")
 }
+
+// TestStreamEndsWithTheLogin: a stream that was opened with another password, or
+// before the account was disabled, tells nothing of what comes later.
+func TestStreamEndsWithTheLogin(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for name, end := range map[string]func(*rig, mailstore.AcctID) error{
+		"new password": func(r *rig, id mailstore.AcctID) error { _, err := r.prov.NewPassword(ctx, id); return err },
+		"disabled":     func(r *rig, id mailstore.AcctID) error { return r.store.SetDisabled(ctx, id, true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, setup{})
+			b, a := r.account()
+			l := b.listen(r.stream(b))
+			d := r.deposit(a.ID, plainMail)
+			l.next("new")
+			l.next("count")
+			if err := end(r, a.ID); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.store.SetFlags(ctx, a.ID, d.Mailbox, []mailstore.UID{d.UID},
+				mailstore.FlagChange{Op: mailstore.FlagsAdd, Flags: mailstore.Seen}); err != nil {
+				t.Fatal(err)
+			}
+			if e := l.next(); e.kind != "bye" {
+				t.Errorf("%+v", e)
+			}
+		})
+	}
+}

@@ -86,7 +86,8 @@ func secure(h http.Header, c class, nonce string) {
 		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 	case classEvents:
 		h.Set("Content-Type", "text/event-stream")
-		h.Set("Cache-Control", "no-cache, no-transform")
+		h.Set("Cache-Control", "private, no-store, no-transform")
+		h.Set("Vary", "Cookie")
 		h.Set("X-Accel-Buffering", "no")
 		h.Set("Content-Security-Policy", cspClosed)
 	case classStatic:

@@ -53,7 +53,7 @@ var kinds = map[string]want{
 	"image": {"Content-Type": "image/png", "Content-Security-Policy": closedCSP, "X-Content-Type-Options": "nosniff",
 		"Cross-Origin-Resource-Policy": "cross-origin", "Cache-Control": "private, no-store", "Set-Cookie": ""},
 	"json": {"Content-Type": "application/json", "Content-Security-Policy": closedCSP,
-		"Cache-Control": "no-cache, no-transform", "X-Content-Type-Options": "nosniff"},
+		"Cache-Control": "private, no-store, no-transform", "Vary": "Cookie", "X-Content-Type-Options": "nosniff"},
 	"css": {"Content-Type": "text/css; charset=utf-8", "Content-Security-Policy": "default-src 'none'",
 		"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"},
 	"redirect": {"X-Content-Type-Options": "nosniff"},

@@ -38,7 +38,12 @@ type world struct {
 
 func newWorld(t testing.TB) *world { return newWorldOn(t, memkv.New(), nil) }
 
-func newWorldOn(t testing.TB, store kv.Store, allow func() error) *world {
+func newWorldOn(t testing.TB, store kv.Store, _ func() error) *world {
+	t.Helper()
+	return newWorldAt(t, store, advert.Ports{HTTP: 8025, SMTP: 1025, IMAP: 1143, POP3: 1110})
+}
+
+func newWorldAt(t testing.TB, store kv.Store, ports advert.Ports) *world {
 	t.Helper()
 	ctx := t.Context()
 	w := &world{t: t, kv: store, pool: spool.New(spool.Options{})}
@@ -56,7 +61,7 @@ func newWorldOn(t testing.TB, store kv.Store, allow func() error) *world {
 	must(err)
 	rings, err := secret.Open(ctx, secret.Options{KV: store})
 	must(err)
-	ad, err := advert.New(advert.Options{Ports: advert.Ports{HTTP: 8025, SMTP: 1025, IMAP: 1143, POP3: 1110}})
+	ad, err := advert.New(advert.Options{Ports: ports})
 	must(err)
 	w.auth, err = auth.New(ctx, auth.Options{Store: w.mail, Rings: rings, Domain: "eider.test",
 		Trusted: func(netip.Addr) bool { return true }})
@@ -307,5 +312,53 @@ func TestBodyThatNeverEnds(t *testing.T) {
 	}
 	if d := time.Since(start); d < api.UserBodyTime || d > 2*api.UserBudget {
 		t.Errorf("answered after %v", d)
+	}
+}
+
+// TestUserServices: a service that is off is not named, but for the one that
+// every caller of createTestAccount reads.
+func TestUserServices(t *testing.T) {
+	t.Parallel()
+	w := newWorldAt(t, memkv.New(), advert.Ports{HTTP: 8025, IMAP: 1143})
+	var a map[string]json.RawMessage
+	rec := w.request("POST", "http://localhost:8025/user", "{}", anonymous)
+	if err := json.Unmarshal(rec.Body.Bytes(), &a); err != nil || string(a["status"]) != `"success"` {
+		t.Fatalf("%v %s", err, rec.Body)
+	}
+	for name, want := range map[string]string{"smtp": `{"host":"localhost","port":0,"secure":false}`,
+		"imap": `{"host":"localhost","port":1143,"secure":false}`, "pop3": ""} {
+		if string(a[name]) != want {
+			t.Errorf("%s is %s", name, a[name])
+		}
+	}
+	for _, name := range []string{"user", "pass", "web", "mxEnabled", "api", "token", "cursor"} {
+		if len(a[name]) == 0 {
+			t.Errorf("%s is missing", name)
+		}
+	}
+}
+
+// TestDescribesWishes: ttl and quota are described as they are taken.
+func TestDescribesWishes(t *testing.T) {
+	t.Parallel()
+	var d struct {
+		Components struct {
+			Schemas map[string]struct {
+				Properties map[string]struct {
+					Type  any
+					OneOf []struct{ Type string }
+				}
+			}
+		}
+	}
+	w := newWorld(t)
+	if err := json.Unmarshal(w.request("GET", "/openapi.json", "", anonymous).Body.Bytes(), &d); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"ttl", "quota"} {
+		p := d.Components.Schemas["Wish"].Properties[name]
+		if fmt.Sprint(p) != "{<nil> [{integer} {string}]}" {
+			t.Errorf("%s: %v", name, p)
+		}
 	}
 }

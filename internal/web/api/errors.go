@@ -51,6 +51,9 @@ func (a *API) fail(op string, err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
+	if errors.Is(err, errEnded) {
+		return problem(http.StatusUnauthorized, "The account has another password by now, is disabled, or is gone.")
+	}
 	r := replyOf(err)
 	if r.status >= 500 && !errors.Is(err, context.Canceled) {
 		a.o.Log.Error("api request failed", "op", op, "status", r.status, "err", err)

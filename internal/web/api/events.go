@@ -56,7 +56,8 @@ func (a *API) events(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-cache, no-transform")
+	h.Set("Cache-Control", "private, no-store, no-transform")
+	h.Set("Vary", "Authorization")
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
 	f := &feed{a: a, c: c, box: m, at: now, w: w, rc: http.NewResponseController(w)}
@@ -99,7 +100,7 @@ func (f *feed) run(ctx context.Context, changed <-chan struct{}) {
 		case <-changed:
 		case <-again:
 		case <-beat.C:
-			if f.comment("alive") != nil {
+			if f.still(ctx) == errEnded || f.comment("alive") != nil {
 				return
 			}
 		case <-f.a.stop:
@@ -110,8 +111,15 @@ func (f *feed) run(ctx context.Context, changed <-chan struct{}) {
 	}
 }
 
-// step sends what happened since the cursor. It is over when the mailbox or
-// the client is gone.
+// still tells a quiet stream whether it may go on.
+func (f *feed) still(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, StoreBudget)
+	defer cancel()
+	return f.a.still(ctx, f.c)
+}
+
+// step sends what happened since the cursor, to who may still hear it. It is over
+// when the mailbox or the client is gone.
 func (f *feed) step(ctx context.Context) (over bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, StoreBudget)
 	defer cancel()
@@ -121,6 +129,11 @@ func (f *feed) step(ctx context.Context) (over bool, err error) {
 	}
 	if ch.Gone {
 		return true, nil
+	}
+	if ch.Resync || len(ch.Changed) > 0 || len(ch.Vanished) > 0 {
+		if err := f.a.still(ctx, f.c); err != nil {
+			return false, err
+		}
 	}
 	es := ch.Changed
 	if ch.Resync {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/eidermail/eider/internal/auth"
+	"github.com/eidermail/eider/internal/mailstore"
 )
 
 type callerKey struct{}
@@ -45,6 +46,24 @@ func (a *API) identify(w http.ResponseWriter, r *http.Request) (*http.Request, b
 	}
 	return nil, false
 }
+
+// still fails where who asked may not have what is about to be sent: the account
+// has another password by now, is disabled, or is gone. One read.
+func (a *API) still(ctx context.Context, c caller) error {
+	acct, err := a.o.Store.Account(ctx, c.Acct)
+	switch {
+	case mailstore.KindOf(err) == mailstore.NotExist:
+		return errEnded
+	case err != nil:
+		return err
+	case acct.CredEpoch != c.CredEpoch || acct.Disabled:
+		return errEnded
+	}
+	return nil
+}
+
+// errEnded is for who was let in and would not be any more.
+var errEnded = errors.New("api: the credentials do not hold any more")
 
 // challenge offers Basic to programs only: a browser would open a dialog, and
 // would then send the password along with requests of other origins.

@@ -63,6 +63,11 @@ func (a *API) describePlain(o *huma.OpenAPI) {
 		Responses: answer("text/event-stream", text)})
 	wish := &huma.RequestBody{Content: map[string]*huma.MediaType{"application/json": {
 		Schema: o.Components.Schemas.Schema(reflect.TypeFor[Wish](), true, "Wish")}}}
+	least := 0.0
+	for _, name := range []string{"ttl", "quota"} { // a number is taken, too
+		either := o.Components.Schemas.Map()["Wish"].Properties[name]
+		either.Type, either.OneOf = "", []*huma.Schema{{Type: huma.TypeInteger, Minimum: &least}, {Type: huma.TypeString}}
+	}
 	o.AddOperation(&huma.Operation{Method: "POST", Path: "/user", RequestBody: wish, OperationID: "createAccount",
 		Tags: []string{"Account"}, Summary: "Make an account", Security: []map[string][]string{{}},
 		Description: "What Nodemailer's createTestAccount calls. The answer is always 200; status is success or error.",

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/eidermail/eider/internal/advert"
 	"github.com/eidermail/eider/internal/config"
 	"github.com/eidermail/eider/internal/mailstore"
 	"github.com/eidermail/eider/internal/policy"
@@ -73,7 +74,26 @@ func (a *API) user(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.o.Metrics.AccountsCreated.Inc()
-	writeUser(w, http.StatusOK, created)
+	writeUser(w, http.StatusOK, answerOf(created))
+}
+
+// userAnswer is an account without the services that are off, but for smtp:
+// whoever makes an account sends with it, and reads its host without looking.
+type userAnswer struct {
+	provision.Created
+	IMAP *advert.Service `json:"imap,omitempty"`
+	POP3 *advert.Service `json:"pop3,omitempty"`
+}
+
+func answerOf(c provision.Created) userAnswer {
+	out := userAnswer{Created: c}
+	if c.IMAP.Port != 0 {
+		out.IMAP = &c.IMAP
+	}
+	if c.POP3.Port != 0 {
+		out.POP3 = &c.POP3
+	}
+	return out
 }
 
 // wishOf reads what the client says it is, and what it wants of the account.

@@ -78,6 +78,9 @@ func (w *waiter) run(ctx context.Context) (*waitOutput, error) {
 		case <-w.changed:
 		case <-again:
 		case <-w.timer.C:
+			if err == nil {
+				err = w.still(ctx)
+			}
 			if err != nil {
 				return nil, w.a.fail("wait", err)
 			}
@@ -91,6 +94,13 @@ func (w *waiter) run(ctx context.Context) (*waitOutput, error) {
 }
 
 var errStopping = &mailstore.Error{Op: "wait", Kind: mailstore.Transient, Err: errors.New("the server is stopping")}
+
+// still is checked before each answer: a wait may be longer than a login holds.
+func (w *waiter) still(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, StoreBudget)
+	defer cancel()
+	return w.a.still(ctx, w.c)
+}
 
 // look reads all that arrived since the last look, oldest first, and returns
 // the first message that matches. The cursor moves past what was looked at.
@@ -125,6 +135,9 @@ func (w *waiter) look(ctx context.Context) (*Message, error) {
 				continue // it went while we read it
 			}
 			if err != nil {
+				return nil, err
+			}
+			if err := w.still(ctx); err != nil {
 				return nil, err
 			}
 			w.at.next = rows[i].UID + 1

@@ -248,6 +248,9 @@ func events(t *testing.T, w *world, url string, n int, lastID string) []event {
 	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
 		t.Fatalf("%d %q", resp.StatusCode, resp.Header.Get("Content-Type"))
 	}
+	if c := resp.Header.Get("Cache-Control"); c != "private, no-store, no-transform" || resp.Header.Get("Vary") != "Authorization" {
+		t.Errorf("Cache-Control %q, Vary %q", c, resp.Header.Get("Vary"))
+	}
 	return readEvents(t, resp, n)
 }
 
@@ -323,5 +326,70 @@ func TestEvents(t *testing.T) {
 	got = events(t, w, srv.URL+"/v1/events?after="+w.me.Cursor, 2, "")
 	if got[len(got)-1].name == "" || !strings.Contains(fmt.Sprint(got), "Newer") {
 		t.Errorf("%v", got)
+	}
+}
+
+// endings are ways in which a login ends.
+func endings(w *world) map[string]func() error {
+	ctx, id := w.t.Context(), w.me.Identity.Acct
+	return map[string]func() error{
+		"new password": func() error { _, err := w.o.Provision.NewPassword(ctx, id); return err },
+		"disabled":     func() error { return w.mail.SetDisabled(ctx, id, true) },
+		"deleted":      func() error { return w.mail.DeleteAccount(ctx, id) },
+		"nothing":      func() error { return nil },
+	}
+}
+
+// TestLoginEnds: who was let in before the password was changed, or the account
+// disabled or deleted, is sent nothing that came later: not by a wait, nor by a
+// stream, which ends.
+func TestLoginEnds(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/v1/messages/wait?timeout=20s", "/v1/messages/wait?timeout=1s", "/v1/events"} {
+		for _, login := range []string{"Basic", "Bearer"} {
+			for _, how := range []string{"new password", "disabled", "deleted", "nothing"} {
+				t.Run(path+" "+login+" "+how, func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) { loginEnds(t, path, login, how) })
+				})
+			}
+		}
+	}
+}
+
+func loginEnds(t *testing.T, path, login, how string) {
+	w := newWorldOn(t, memkv.New(), nil)
+	done := make(chan *httptest.ResponseRecorder, 1)
+	go func() {
+		done <- w.request("GET", path, "", func(r *http.Request) {
+			if login == "Bearer" {
+				r.Header.Set("Authorization", "Bearer "+w.me.Token)
+			}
+		})
+	}()
+	synctest.Wait()
+	if err := endings(w)[how](); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(3 * time.Second)                    // the shorter wait is over
+	if how == "new password" || how == "nothing" { // the others take no mail
+		w.put("a@b.test", "Secret", "x")
+	}
+	time.Sleep(20 * time.Second)
+	ended := len(done) == 1
+	w.api.Drain()
+	rec := <-done
+	short := strings.Contains(path, "=1s")
+	if how == "nothing" {
+		if strings.Contains(rec.Body.String(), "Secret") == short || !ended && path != "/v1/events" {
+			t.Errorf("%d %s", rec.Code, rec.Body)
+		}
+		return
+	}
+	if !ended {
+		t.Error("it goes on")
+	}
+	if strings.Contains(rec.Body.String(), "Secret") || strings.Contains(rec.Body.String(), "data:") ||
+		path != "/v1/events" && rec.Code != 401 && (how != "deleted" || rec.Code != 404) {
+		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 }

@@ -3,6 +3,9 @@ package faces_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -90,24 +93,106 @@ func TestBounds_Answers(t *testing.T) {
 }
 
 // TestBounds_MailHog: MailHog's answers hold messages themselves: so many bytes
-// of them, and fewer messages then.
+// of JSON, and fewer messages then.
 func TestBounds_MailHog(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, false)
 	line := strings.Repeat("x", 76) + "\r\n"
-	for range faces.MaxAnswer/(900_000) + 10 { // MaxData is more than this server takes
+	for range faces.MaxAnswer/(2*900_000) + 10 {
 		w.deposit(w.all, "Subject: s\r\n\r\n"+strings.Repeat(line, 900_000/len(line)))
 	}
 	code, text := w.do("GET", "/api/v2/messages?limit=1000", "")
 	for end := time.Now().Add(2 * time.Minute); code == 503 && time.Now().Before(end); { // a busy machine: StoreBudget is over
 		code, text = w.do("GET", "/api/v2/messages?limit=1000", "")
 	}
-	if len(text) > 3*faces.MaxAnswer || len(text) < faces.MaxAnswer/2 {
+	if len(text) > faces.MaxAnswer+1_000_000 || len(text) < faces.MaxAnswer-3_000_000 {
 		t.Errorf("MaxAnswer: an answer of %d bytes", len(text))
 	}
-	var list struct{ Total, Count int }
-	if err := json.Unmarshal([]byte(text), &list); err != nil || list.Count >= list.Total || list.Count == 0 {
+	var list struct {
+		Total, Count int
+		Items        []struct{ ID string }
+	}
+	if err := json.Unmarshal([]byte(text), &list); err != nil || list.Count >= list.Total || list.Count == 0 ||
+		list.Count != len(list.Items) {
 		t.Errorf("%d of %d: %v", list.Count, list.Total, err)
+	}
+}
+
+// expanding is a message whose bytes each take six in JSON, three times over.
+func expanding(n int) string {
+	return "Subject: s\r\nContent-Type: multipart/mixed; boundary=B\r\n\r\n--B\r\nContent-Type: text/plain\r\n\r\n" +
+		strings.Repeat(strings.Repeat("\x01", 70)+"\r\n", n/72) + "--B--\r\n"
+}
+
+// TestBounds_Data: of a message that takes more bytes in JSON than it has, each
+// form is cut.
+func TestBounds_Data(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	w.deposit(w.all, expanding(3<<20))
+	_, text := w.do("GET", "/api/v1/messages/1", "")
+	var it struct {
+		Content struct{ Body string }
+		MIME    struct{ Parts []struct{ Body string } }
+		Raw     struct{ Data string }
+	}
+	if err := json.Unmarshal([]byte(text), &it); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(text); n < 3*faces.MaxData-1000 || n > 3*faces.MaxData+2000 {
+		t.Errorf("MaxData: %d bytes of JSON", n)
+	}
+	for _, s := range []string{it.Content.Body, it.Raw.Data, it.MIME.Parts[0].Body} {
+		if n := len(s); n < faces.MaxData/6-1000 || n > faces.MaxData/5 {
+			t.Errorf("MaxData: a text of %d bytes", n)
+		}
+	}
+}
+
+// watched is a client that looks how much memory is in use while an answer comes.
+type watched struct {
+	header http.Header
+	n, due int
+	peak   uint64
+}
+
+func (w *watched) Header() http.Header { return w.header }
+func (w *watched) WriteHeader(int)     {}
+func (w *watched) Write(b []byte) (int, error) {
+	if w.n += len(b); w.n > w.due {
+		w.due += 4 << 20
+		w.peak = max(w.peak, inUse())
+	}
+	return len(b), nil
+}
+
+// inUse is how much memory is in use.
+func inUse() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// TestBounds_Memory: an answer is never in memory as a whole, nor is a message of it,
+// however much longer it is in JSON. No other test runs meanwhile.
+func TestBounds_Memory(t *testing.T) {
+	w := newWorld(t, false)
+	for range 4 {
+		w.deposit(w.all, expanding(4<<20-1000))
+	}
+	for path, least := range map[string]int{"/api/v2/messages?limit=4": faces.MaxAnswer / 2, "/api/v1/messages/1": 3 * faces.MaxData / 2,
+		"/api/v1/message/1": 6 * faces.MaxText / 2, "/view/1.txt": faces.MaxText / 2} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.RemoteAddr, r.Host = "127.0.0.1:4000", "localhost:8025"
+		before, got := inUse(), &watched{header: http.Header{}}
+		w.h.ServeHTTP(got, r)
+		if got.n < least {
+			t.Errorf("%s: only %d bytes", path, got.n)
+		}
+		if got.peak > before+4<<20 {
+			t.Errorf("%s: %d MB more in use for an answer of %d MB", path, (got.peak-before)>>20, got.n>>20)
+		}
 	}
 }
 

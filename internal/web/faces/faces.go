@@ -12,6 +12,7 @@
 package faces
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,6 +55,8 @@ type Faces struct {
 	o       Options
 	mux     *http.ServeMux
 	origins *http.CrossOriginProtection
+
+	answers, searches, sends *turns
 }
 
 // New makes the Faces.
@@ -66,7 +70,9 @@ func New(o Options) *Faces {
 	if o.ViaProxy == nil {
 		o.ViaProxy = func(*http.Request) bool { return false }
 	}
-	f := &Faces{o: o, mux: http.NewServeMux(), origins: http.NewCrossOriginProtection()}
+	f := &Faces{o: o, mux: http.NewServeMux(), origins: http.NewCrossOriginProtection(),
+		answers: newTurns(AnswersAtOnce, 0), searches: newTurns(SearchesAtOnce, AllSearches),
+		sends: newTurns(SendsAtOnce, AllSends)}
 	for _, r := range [...]struct {
 		pattern string
 		serve   func(*Faces, *call) error
@@ -109,17 +115,18 @@ type call struct {
 
 // answer is an error whose words are meant for the client.
 type answer struct {
-	code int
-	text string
+	code  int
+	text  string
+	retry time.Duration // when asking again may be of use; 0: nothing is said of it
 }
 
 func (a *answer) Error() string { return a.text }
 
 func bad(format string, args ...any) error {
-	return &answer{http.StatusBadRequest, fmt.Sprintf(format, args...)}
+	return &answer{code: http.StatusBadRequest, text: fmt.Sprintf(format, args...)}
 }
 
-var errNone = &answer{http.StatusNotFound, "There is no such message (any more)."}
+var errNone = &answer{code: http.StatusNotFound, text: "There is no such message (any more)."}
 
 // ServeHTTP answers what a router handed over.
 func (f *Faces) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.mux.ServeHTTP(w, r) }
@@ -146,9 +153,9 @@ func (f *Faces) handle(w http.ResponseWriter, r *http.Request, serve func(*Faces
 }
 
 var (
-	errWho = &answer{http.StatusUnauthorized,
-		"Send the account's user and password (Basic) or its token (Bearer) in the Authorization header."}
-	errForeign = &answer{http.StatusUnauthorized, "Requests of pages of another site are refused."}
+	errWho = &answer{code: http.StatusUnauthorized,
+		text: "Send the account's user and password (Basic) or its token (Bearer) in the Authorization header."}
+	errForeign = &answer{code: http.StatusUnauthorized, text: "Requests of pages of another site are refused."}
 )
 
 // who is the account of the credentials, or the catch-all for a trusted peer.
@@ -170,7 +177,7 @@ func (f *Faces) who(ctx context.Context, r *http.Request) (mailstore.AcctID, err
 		}
 		switch {
 		case errors.Is(err, auth.ErrThrottled):
-			return 0, &answer{http.StatusTooManyRequests, "Too many wrong passwords; wait a little."}
+			return 0, &answer{http.StatusTooManyRequests, "Too many wrong passwords; wait a little.", throttlePause}
 		case errors.Is(err, auth.ErrBadCredentials), errors.Is(err, auth.ErrNoAccount), errors.Is(err, auth.ErrDisabled):
 			return 0, errWho
 		}
@@ -207,38 +214,46 @@ func forwarded(r *http.Request) bool {
 
 // notOffered is for all else that the other catchers have.
 func (f *Faces) notOffered(c *call) error {
-	return &answer{http.StatusNotImplemented, "This server does not offer " + c.r.Method + " " +
+	return &answer{code: http.StatusNotImplemented, text: "This server does not offer " + c.r.Method + " " +
 		cut(c.r.URL.Path, 100) + "; /openapi.json describes its own API."}
 }
 
 func cut(s string, n int) string { return strings.ToValidUTF8(s[:min(len(s), n)], "") }
 
+const (
+	throttlePause = 10 * time.Second // after too many wrong passwords
+	busyRetry     = 2 * time.Second  // when the store is away or busy
+)
+
 // statuses of store errors.
 var statuses = map[mailstore.Kind]answer{
 	mailstore.NotExist:   *errNone,
-	mailstore.Permission: {http.StatusForbidden, "That is not allowed."},
-	mailstore.Invalid:    {http.StatusBadRequest, "The request makes no sense."},
-	mailstore.Quota:      {http.StatusInsufficientStorage, "The account is full."},
-	mailstore.TooLarge:   {http.StatusRequestEntityTooLarge, "The message is over the limit."},
-	mailstore.Limit:      {http.StatusTooManyRequests, "A limit is reached; try again later."},
-	mailstore.Transient:  {http.StatusServiceUnavailable, "The store is away or busy; try again."},
-	mailstore.NoSpace:    {http.StatusInsufficientStorage, "The server has no room for more."},
+	mailstore.Permission: {code: http.StatusForbidden, text: "That is not allowed."},
+	mailstore.Invalid:    {code: http.StatusBadRequest, text: "The request makes no sense."},
+	mailstore.Quota:      {code: http.StatusInsufficientStorage, text: "The account is full."},
+	mailstore.TooLarge:   {code: http.StatusRequestEntityTooLarge, text: "The message is over the limit."},
+	mailstore.Limit:      {code: http.StatusTooManyRequests, text: "A limit is reached; try again later."},
+	mailstore.Transient:  {http.StatusServiceUnavailable, "The store is away or busy; try again.", busyRetry},
+	mailstore.NoSpace:    {code: http.StatusInsufficientStorage, text: "The server has no room for more."},
 }
 
 // fail answers with an error, in the form that Mailpit's clients read.
 func (f *Faces) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var known *answer
+	var no *policy.Refusal
 	var big *http.MaxBytesError
 	a, ok := statuses[mailstore.KindOf(err)]
 	switch {
 	case errors.As(err, &known):
 		a = *known
+	case errors.As(err, &no):
+		a = answer{a.code, no.Reason + ".", no.Retry}
 	case errors.As(err, &big):
-		a = answer{http.StatusRequestEntityTooLarge, "The request is too large."}
+		a = answer{code: http.StatusRequestEntityTooLarge, text: "The request is too large."}
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		a = statuses[mailstore.Transient]
 	case !ok:
-		a = answer{http.StatusInternalServerError, "The server made a mistake; its log says more."}
+		a = answer{code: http.StatusInternalServerError, text: "The server made a mistake; its log says more."}
 	}
 	if a.code >= 500 && a.code != http.StatusNotImplemented && r.Context().Err() == nil {
 		f.o.Log.Error("request to a compatible API failed", "route", r.Pattern, "err", err)
@@ -246,17 +261,24 @@ func (f *Faces) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if a.code == http.StatusUnauthorized && !foreign(r) && r.Header.Get("Sec-Fetch-Site") == "" {
 		w.Header().Set("WWW-Authenticate", `Basic realm="eider", charset="UTF-8"`)
 	}
+	if a.retry > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64((a.retry+time.Second-1)/time.Second), 10))
+	}
 	writeJSON(w, a.code, map[string]string{"Error": a.text})
 }
 
 func writeJSON(w http.ResponseWriter, code int, v any) {
-	b, err := json.Marshal(v)
-	if err != nil {
-		code, b = http.StatusInternalServerError, []byte(`{"Error":"The server made a mistake."}`)
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		b.Reset()
+		code = http.StatusInternalServerError
+		b.WriteString(`{"Error":"The server made a mistake."}` + "\n")
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_, _ = w.Write(append(b, '\n'))
+	_, _ = w.Write(b.Bytes())
 }
 
 // reply answers with an object.

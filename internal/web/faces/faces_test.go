@@ -9,8 +9,10 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/eidermail/eider/internal/auth"
+	"github.com/eidermail/eider/internal/bus"
 	"github.com/eidermail/eider/internal/bus/membus"
 	"github.com/eidermail/eider/internal/kv"
 	"github.com/eidermail/eider/internal/kv/memkv"
@@ -22,7 +24,10 @@ import (
 	"github.com/eidermail/eider/internal/web/faces"
 )
 
-const password = "correct horse battery"
+const (
+	password = "correct horse battery"
+	sendRate = 50 // messages of one account in an hour
+)
 
 type world struct {
 	t       testing.TB
@@ -66,7 +71,8 @@ func newWorldOn(t testing.TB, db kv.Store, public bool) *world {
 		*x.to = acct.ID
 	}
 	o := policy.Options{Public: public, Store: w.store, MessageLimit: 1 << 20, CatchAll: w.all,
-		Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}
+		Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Limiter: membus.NewLimits(time.Now),
+		Strangers: policy.Strangers{Send: bus.Rate{Limit: sendRate, Per: time.Hour}}}
 	w.h = faces.New(faces.Options{Store: w.store, Auth: a, Policy: policy.New(o), Spool: w.pool, Version: "test"})
 	return w
 }
@@ -208,5 +214,67 @@ func TestSend(t *testing.T) {
 	}
 	if code, _ := w.do("GET", "/api/v1/messages?limit=x", ""); code != 400 {
 		t.Error(code)
+	}
+}
+
+// TestSendRate: who sends more messages than one account may is told when to
+// come again, by this door as by SMTP's.
+func TestSendRate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	for i := range sendRate + 1 {
+		r := httptest.NewRequest("POST", "/api/v1/send",
+			strings.NewReader(`{"From":{"Email":"a@b.test"},"To":[{"Email":"c@d.test"}],"Text":"t"}`))
+		r.RemoteAddr, r.Host = "127.0.0.1:4000", "localhost:8025"
+		r.SetBasicAuth("me@d.test", password)
+		rec := httptest.NewRecorder()
+		w.h.ServeHTTP(rec, r)
+		want, retry := 200, ""
+		if i == sendRate {
+			want, retry = 429, "72"
+		}
+		if rec.Code != want || rec.Header().Get("Retry-After") != retry {
+			t.Fatalf("message %d: %d, Retry-After %q: %s", i, rec.Code, rec.Header().Get("Retry-After"), rec.Body)
+		}
+	}
+	if code, text := w.do("POST", "/api/v1/send", `{"From":{"Email":"a@b.test"},"To":[{"Email":"c@d.test"}]}`); code != 200 {
+		t.Errorf("another account: %d %s", code, text)
+	}
+}
+
+// TestFieldNames: MailHog's clients look for names as they were sent, Mailpit's
+// in the form of Go.
+func TestFieldNames(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	w.deposit(w.all, "Message-ID: <a@b>\r\nDKIM-Signature: v=1\r\nX-MyHeader: one\r\nx-myheader: two\r\n"+
+		"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=B\r\n\r\n"+
+		"--B\r\nContent-ID: <p>\r\ncontent-type: text/plain\r\n\r\nx\r\n--B--\r\n")
+	var hog struct {
+		Items []struct {
+			Content struct{ Headers map[string][]string }
+			MIME    struct {
+				Parts []struct{ Headers map[string][]string }
+			}
+		}
+	}
+	_, text := w.do("GET", "/api/v2/messages", "")
+	if err := json.Unmarshal([]byte(text), &hog); err != nil || len(hog.Items) != 1 || len(hog.Items[0].MIME.Parts) != 1 {
+		t.Fatalf("%v: %s", err, text)
+	}
+	h := hog.Items[0].Content.Headers
+	for name, want := range map[string]string{"Message-ID": "[<a@b>]", "DKIM-Signature": "[v=1]", "MIME-Version": "[1.0]",
+		"X-MyHeader": "[one two]", "x-myheader": "[]", "X-Myheader": "[]"} {
+		if got := fmt.Sprint(h[name]); got != want {
+			t.Errorf("MailHog: %s is %s, want %s", name, got, want)
+		}
+	}
+	if p := hog.Items[0].MIME.Parts[0].Headers; len(p) != 2 || len(p["Content-ID"]) != 1 || len(p["content-type"]) != 1 {
+		t.Errorf("MailHog: a part has %v", p)
+	}
+	var pit map[string][]string
+	_, text = w.do("GET", "/api/v1/message/latest/headers", "")
+	if err := json.Unmarshal([]byte(text), &pit); err != nil || len(pit["Message-Id"]) != 1 || len(pit["X-Myheader"]) != 2 {
+		t.Errorf("Mailpit: %v %s", err, text)
 	}
 }

@@ -2,8 +2,8 @@ package faces
 
 import (
 	"errors"
-	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,51 +11,19 @@ import (
 	"github.com/eidermail/eider/internal/message"
 )
 
-// The objects of MailHog's API. They hold whole messages, so an answer is cut
-// by bytes, too.
+// The objects of MailHog's API. They hold whole messages, each up to three times:
+// they are written while they are read, and an answer is cut by bytes, too.
 
-// Limit: bytes of messages in one answer in MailHog's form; it has fewer messages then.
+// Limit: bytes of an answer in MailHog's form behind which no more messages follow; it has fewer then.
 const MaxAnswer = 32 << 20
 
-// Limit: bytes of one message in an answer in MailHog's form; its text is cut there.
+// Limit: bytes that a message, its text, and its parts together each take in an
+// answer in MailHog's form; they are cut there.
 const MaxData = 8 << 20
 
 type hogPath struct {
 	Relays                  []string
 	Mailbox, Domain, Params string
-}
-
-type hogContent struct {
-	Headers map[string][]string
-	Body    string
-	Size    int64
-	MIME    *hogMIME
-}
-
-type hogMIME struct{ Parts []hogContent }
-
-type hogRaw struct {
-	From string
-	To   []string
-	Data string
-	Helo string
-}
-
-type hogItem struct {
-	ID      string
-	From    hogPath
-	To      []hogPath
-	Content hogContent
-	Created time.Time
-	MIME    *hogMIME
-	Raw     hogRaw
-}
-
-type hogPage struct {
-	Total int64     `json:"total"`
-	Count int       `json:"count"`
-	Start int       `json:"start"`
-	Items []hogItem `json:"items"`
 }
 
 func hogPathOf(address string) hogPath {
@@ -66,87 +34,146 @@ func hogPathOf(address string) hogPath {
 	return hogPath{Mailbox: address[:i], Domain: address[i+1:]}
 }
 
-// hogItemOf reads a whole message.
-func (f *Faces) hogItemOf(c *call, m *found) (hogItem, error) {
-	env := &m.Info.Envelope
-	it := hogItem{ID: m.id(), From: hogPathOf(env.From), To: []hogPath{}, Created: m.InternalDate.UTC()}
-	for _, to := range env.To {
-		it.To = append(it.To, hogPathOf(to))
+// hogItem is a message that is being written.
+type hogItem struct {
+	o    *out
+	c    mailstore.Content
+	left int64 // bytes that its parts may still take
+}
+
+// write writes a message; header is that of its root.
+func (it *hogItem) write(m *found, header map[string][]string) {
+	o, root, env := it.o, m.Index.Root, &m.Info.Envelope
+	to, rcpt := []hogPath{}, env.To
+	for _, a := range env.To {
+		to = append(to, hogPathOf(a))
 	}
-	content, err := f.o.Store.Content(c.ctx, c.acct, m.Entry.Msg)
-	if err != nil {
-		return it, err
+	if rcpt == nil {
+		rcpt = []string{}
 	}
-	defer content.Close()
-	root := m.Index.Root
-	if it.Content.Headers, err = headerOf(content, root, false); err != nil {
-		return it, err
-	}
-	left := int64(MaxData)
-	if it.Content.Body, err = bytesAt(content, root.Body, left); err != nil {
-		return it, err
-	}
-	it.Content.Size = m.Entry.Size
-	it.Raw = hogRaw{From: env.From, To: env.To, Helo: env.Helo}
-	if it.Raw.To == nil {
-		it.Raw.To = []string{}
-	}
-	if it.Raw.Data, err = bytesAt(content, message.Span{End: content.Size()}, left); err != nil {
-		return it, err
-	}
-	if len(root.Parts) > 0 {
-		it.MIME, err = hogParts(content, root, &left, 0)
-	}
-	return it, err
+	o.members(struct {
+		ID      string
+		From    hogPath
+		To      []hogPath
+		Created time.Time
+	}{m.id(), hogPathOf(env.From), to, m.InternalDate.UTC()})
+	o.raw(`,"Content":{"Headers":`)
+	o.value(header)
+	o.raw(`,"Body":`)
+	o.span(it.c, root.Body, MaxData)
+	o.raw(`,"Size":` + strconv.FormatInt(m.Entry.Size, 10) + `,"MIME":null},"MIME":`)
+	it.parts(root, 0)
+	o.raw(`,"Raw":`)
+	o.members(struct {
+		From string
+		To   []string
+		Helo string
+	}{env.From, rcpt, env.Helo})
+	o.raw(`,"Data":`)
+	o.span(it.c, message.Span{End: it.c.Size()}, MaxData)
+	o.raw("}}")
 }
 
 // hogDepth is how deep the parts of a message are listed.
 const hogDepth = 10
 
-// hogParts lists parts as they are encoded, until left bytes are used up.
-func hogParts(c io.ReaderAt, p *message.Part, left *int64, depth int) (*hogMIME, error) {
-	out := &hogMIME{Parts: []hogContent{}}
-	for _, q := range p.Parts {
-		if *left <= 0 || depth >= hogDepth {
+// parts writes parts as they are encoded, until the bytes left are used up.
+func (it *hogItem) parts(p *message.Part, depth int) {
+	if len(p.Parts) == 0 {
+		it.o.raw("null")
+		return
+	}
+	it.o.raw(`{"Parts":[`)
+	for i, q := range p.Parts {
+		if it.left <= 0 || depth >= hogDepth || it.o.over() {
 			break
 		}
-		h, err := headerOf(c, q, false)
-		if err != nil {
-			return nil, err
+		if i > 0 {
+			it.o.raw(",")
 		}
-		part := hogContent{Headers: h, Size: q.Body.Len()}
-		if part.Body, err = bytesAt(c, q.Body, *left); err != nil {
-			return nil, err
-		}
-		*left -= int64(len(part.Body))
-		if len(q.Parts) > 0 {
-			if part.MIME, err = hogParts(c, q, left, depth+1); err != nil {
-				return nil, err
-			}
-		}
-		out.Parts = append(out.Parts, part)
+		it.part(q, depth)
 	}
-	return out, nil
+	it.o.raw("]}")
 }
 
-// fill reads the messages of a page, as many as an answer may hold.
-func (f *Faces) fill(c *call, p *hogPage, list []*found) error {
-	left := int64(MaxAnswer)
+func (it *hogItem) part(q *message.Part, depth int) {
+	o, before := it.o, it.o.n
+	h, err := headerOf(it.c, q, asSent, false)
+	if err != nil {
+		o.err = err
+		return
+	}
+	o.raw(`{"Headers":`)
+	o.value(h)
+	o.raw(`,"Body":`)
+	o.span(it.c, q.Body, it.left)
+	it.left -= o.n - before
+	o.raw(`,"Size":` + strconv.FormatInt(q.Body.Len(), 10) + `,"MIME":`)
+	it.parts(q, depth+1)
+	o.raw("}")
+}
+
+// hogOpen opens a message, to be read for as long as the client takes it: longer
+// than the budget of a look-up.
+func (f *Faces) hogOpen(c *call, m *found) (mailstore.Content, map[string][]string, error) {
+	content, err := f.o.Store.Content(c.r.Context(), c.acct, m.Entry.Msg)
+	if err != nil {
+		return nil, nil, err
+	}
+	h, err := headerOf(content, m.Index.Root, asSent, false)
+	if err != nil {
+		content.Close()
+		return nil, nil, err
+	}
+	return content, h, nil
+}
+
+// hogPage is what a page has besides its messages.
+type hogPage struct {
+	Total int64 `json:"total"`
+	Start int   `json:"start"`
+}
+
+// fill answers with the messages of a page, as many as an answer may hold.
+func (f *Faces) fill(c *call, p hogPage, list []*found) error {
+	end, err := f.answers.take(c.ctx, c.acct)
+	if err != nil {
+		return err
+	}
+	defer end()
+	o, count := c.begin(), 0
+	o.members(p)
+	o.raw(`,"items":[`)
 	for _, m := range list {
-		if left -= min(m.Entry.Size, MaxData); left < 0 && len(p.Items) > 0 {
+		if o.over() || count > 0 && o.n+hogSize(m) > MaxAnswer {
 			break
 		}
-		it, err := f.hogItemOf(c, m)
-		if mailstore.KindOf(err) == mailstore.NotExist && err != nil {
+		content, h, err := f.hogOpen(c, m)
+		if err != nil && mailstore.KindOf(err) == mailstore.NotExist {
 			continue // went meanwhile
 		}
 		if err != nil {
-			return err
+			o.err = err
+			break
 		}
-		p.Items = append(p.Items, it)
+		if count++; count > 1 {
+			o.raw(",")
+		}
+		(&hogItem{o: o, c: content, left: MaxData}).write(m, h)
+		content.Close()
 	}
-	p.Count = len(p.Items)
-	return nil
+	o.raw(`],"count":` + strconv.Itoa(count) + `}`)
+	return o.close(f, c.r)
+}
+
+// hogSize is about how many bytes a message takes in an answer, or more where
+// many of them are written longer than they are.
+func hogSize(m *found) int64 {
+	n := 2 * min(m.Entry.Size, MaxData)
+	if len(m.Index.Root.Parts) > 0 {
+		n += min(m.Entry.Size, MaxData)
+	}
+	return n
 }
 
 // hogList is GET /api/v2/messages.
@@ -159,11 +186,7 @@ func (f *Faces) hogList(c *call) error {
 	if err != nil {
 		return err
 	}
-	out := hogPage{Total: int64(box.Exists), Start: start, Items: []hogItem{}}
-	if err := f.fill(c, &out, list); err != nil {
-		return err
-	}
-	return c.reply(out)
+	return f.fill(c, hogPage{Total: int64(box.Exists), Start: start}, list)
 }
 
 // hogSearch is GET /api/v2/search?kind=from|to|containing.
@@ -187,7 +210,7 @@ func (f *Faces) hogSearch(c *call) error {
 	default:
 		return bad("kind must be from, to or containing.")
 	}
-	out := hogPage{Start: start, Items: []hogItem{}}
+	page := hogPage{Start: start}
 	var list []*found
 	var inside error
 	err = f.search(c, nil, func(m *found) bool {
@@ -201,7 +224,7 @@ func (f *Faces) hogSearch(c *call) error {
 			return false
 		}
 		if ok {
-			if out.Total++; int(out.Total) > start && len(list) < limit {
+			if page.Total++; int(page.Total) > start && len(list) < limit {
 				list = append(list, m)
 			}
 		}
@@ -210,10 +233,7 @@ func (f *Faces) hogSearch(c *call) error {
 	if err = errors.Join(err, inside); err != nil {
 		return err
 	}
-	if err := f.fill(c, &out, list); err != nil {
-		return err
-	}
-	return c.reply(out)
+	return f.fill(c, page, list)
 }
 
 // hogMessage is GET /api/v1/messages/{id}.
@@ -222,16 +242,24 @@ func (f *Faces) hogMessage(c *call) error {
 	if err != nil {
 		return err
 	}
-	it, err := f.hogItemOf(c, m)
+	end, err := f.answers.take(c.ctx, c.acct)
 	if err != nil {
 		return err
 	}
-	return c.reply(it)
+	defer end()
+	content, h, err := f.hogOpen(c, m)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	o := c.begin()
+	(&hogItem{o: o, c: content, left: MaxData}).write(m, h)
+	return o.close(f, c.r)
 }
 
 // hogJim says that there is no Jim here.
 func (f *Faces) hogJim(*call) error {
-	return &answer{http.StatusNotFound, "Failures on purpose are not offered."}
+	return &answer{code: http.StatusNotFound, text: "Failures on purpose are not offered."}
 }
 
 func (f *Faces) hogOutgoing(c *call) error { return c.reply(map[string]any{}) }

@@ -1,6 +1,7 @@
 package faces
 
 import (
+	"math"
 	"net/http"
 	"net/mail"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/eidermail/eider/internal/mailstore"
 	"github.com/eidermail/eider/internal/message"
+	"github.com/eidermail/eider/internal/web/pour"
 )
 
 // The objects of Mailpit's API, by the names that its clients read.
@@ -66,8 +68,6 @@ type pitWhole struct {
 	Date        time.Time
 	Tags        []string
 	Username    string
-	Text        string
-	HTML        string
 	Size        int64
 	Inline      []pitFile
 	Attachments []pitFile
@@ -247,17 +247,44 @@ func (f *Faces) mark(c *call, box mailstore.MailboxID, uids []mailstore.UID, rea
 	return err
 }
 
-// pitMessage is GET /api/v1/message/{id}; it marks the message as read.
+// pitMessage is GET /api/v1/message/{id}; it marks the message as read. Text and
+// HTML are written while they are read.
 func (f *Faces) pitMessage(c *call) error {
 	m, err := f.open(c, c.r.PathValue("id"))
 	if err != nil {
 		return err
 	}
-	content, err := f.o.Store.Content(c.ctx, c.acct, m.Entry.Msg)
+	end, err := f.answers.take(c.ctx, c.acct)
+	if err != nil {
+		return err
+	}
+	defer end()
+	content, err := f.o.Store.Content(c.r.Context(), c.acct, m.Entry.Msg)
 	if err != nil {
 		return err
 	}
 	defer content.Close()
+	w, err := pitWholeOf(content, m)
+	if err != nil {
+		return err
+	}
+	if box, e, err := f.o.Store.Place(c.ctx, c.acct, m.Entry.Msg); err == nil && !seen(m) {
+		// Reading comes first: an error of the mark is none of the reader's.
+		_ = f.mark(c, box.ID, []mailstore.UID{e.UID}, true)
+	}
+	plain, markup := textsOf(content, &m.Index)
+	o := c.begin()
+	o.members(w)
+	o.raw(`,"Text":`)
+	o.text(plain, math.MaxInt32) // MaxText of it
+	o.raw(`,"HTML":`)
+	o.text(markup, math.MaxInt32)
+	o.raw("}")
+	return o.close(f, c.r)
+}
+
+// pitWholeOf is all of a message but its texts.
+func pitWholeOf(content mailstore.Content, m *found) (pitWhole, error) {
 	s := pitOf(m)
 	w := pitWhole{ID: s.ID, MessageID: s.MessageID, From: s.From, To: s.To, Cc: s.Cc, Bcc: s.Bcc, ReplyTo: s.ReplyTo,
 		ReturnPath: m.Info.Envelope.From, Subject: s.Subject, Date: m.Index.Envelope.SentAt.UTC(), Tags: s.Tags,
@@ -266,12 +293,9 @@ func (f *Faces) pitMessage(c *call) error {
 		w.Date = s.Created
 	}
 	w.ListUnsubscribe.Links = []string{}
-	if w.Text, w.HTML, err = texts(content, &m.Index); err != nil {
-		return err
-	}
-	h, err := headerOf(content, m.Index.Root, true)
+	h, err := headerOf(content, m.Index.Root, canonical, true)
 	if err != nil {
-		return err
+		return w, err
 	}
 	w.ListUnsubscribe.Header = strings.Join(h["List-Unsubscribe"], ", ")
 	w.ListUnsubscribe.HeaderPost = strings.Join(h["List-Unsubscribe-Post"], ", ")
@@ -286,11 +310,7 @@ func (f *Faces) pitMessage(c *call) error {
 			w.Attachments = append(w.Attachments, file)
 		}
 	}
-	if box, e, err := f.o.Store.Place(c.ctx, c.acct, m.Entry.Msg); err == nil && !seen(m) {
-		// Reading comes first: an error of the mark is none of the reader's.
-		_ = f.mark(c, box.ID, []mailstore.UID{e.UID}, true)
-	}
-	return c.reply(w)
+	return w, nil
 }
 
 // pitHeaders is GET /api/v1/message/{id}/headers.
@@ -304,7 +324,7 @@ func (f *Faces) pitHeaders(c *call) error {
 		return err
 	}
 	defer content.Close()
-	h, err := headerOf(content, m.Index.Root, false)
+	h, err := headerOf(content, m.Index.Root, canonical, false)
 	if err != nil {
 		return err
 	}
@@ -322,20 +342,22 @@ func (f *Faces) pitView(c *call) error {
 	if err != nil {
 		return err
 	}
-	content, err := f.o.Store.Content(c.ctx, c.acct, m.Entry.Msg)
+	end, err := f.answers.take(c.ctx, c.acct)
+	if err != nil {
+		return err
+	}
+	defer end()
+	content, err := f.o.Store.Content(c.r.Context(), c.acct, m.Entry.Msg)
 	if err != nil {
 		return err
 	}
 	defer content.Close()
-	text, html, err := texts(content, &m.Index)
-	if err != nil {
-		return err
+	text, markup := textsOf(content, &m.Index)
+	if kind == "html" {
+		text = markup
 	}
 	c.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if kind == "html" {
-		text = html
-	}
-	_, _ = c.w.Write([]byte(text))
+	pour.Out(c.w, c.r, f.o.Log, text)
 	return nil
 }
 

@@ -122,6 +122,11 @@ func (t *term) check() error {
 
 // search calls see with the messages that match, newest first.
 func (f *Faces) search(c *call, terms []term, see func(*found) bool) error {
+	end, err := f.searches.take(c.ctx, c.acct)
+	if err != nil {
+		return err
+	}
+	defer end()
 	ctx, cancel := context.WithTimeout(c.ctx, SearchTime)
 	defer cancel()
 	sc := *c

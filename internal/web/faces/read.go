@@ -1,7 +1,6 @@
 package faces
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -156,40 +155,80 @@ func (f *Faces) open(c *call, id string) (*found, error) {
 	return &found{e, infos[0]}, nil
 }
 
-// texts are the decoded text and HTML of a message, cut at MaxText.
-func texts(c io.ReaderAt, ix *message.Index) (text, html string, err error) {
+// text is the decoded text of parts one after the other. They are opened when
+// they are come to.
+type text struct {
+	c    io.ReaderAt
+	list []*message.Part
+	now  io.Reader
+}
+
+func (t *text) Read(b []byte) (int, error) {
+	for {
+		if t.now == nil {
+			if len(t.list) == 0 {
+				return 0, io.EOF
+			}
+			p := t.list[0]
+			t.list = t.list[1:]
+			t.now = message.TextReader(p, io.NewSectionReader(t.c, p.Body.Start, p.Body.Len()))
+		}
+		n, err := t.now.Read(b)
+		if err == io.EOF {
+			t.now, err = nil, nil
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+// textsOf are readers of the decoded text and HTML of a message, cut at MaxText.
+func textsOf(c io.ReaderAt, ix *message.Index) (plain, markup io.Reader) {
 	files := map[string]bool{}
 	for _, a := range ix.Attachments {
 		files[a.Path] = true
 	}
-	var plain, markup strings.Builder
-	for path, p := range message.WalkParts(ix.Root) {
-		if len(p.Parts) > 0 || p.Type != "text" || files[path] || path == "" && files["1"] {
+	p, m := &text{c: c}, &text{c: c}
+	for path, q := range message.WalkParts(ix.Root) {
+		if len(q.Parts) > 0 || q.Type != "text" || files[path] || path == "" && files["1"] {
 			continue
 		}
-		to := &plain
-		switch p.Subtype {
-		case "html":
-			to = &markup
+		switch q.Subtype {
 		case "plain":
-		default:
-			continue
-		}
-		r := message.TextReader(p, io.NewSectionReader(c, p.Body.Start, p.Body.Len()))
-		if _, err := io.Copy(to, io.LimitReader(r, int64(MaxText-to.Len()))); err != nil {
-			return "", "", err
+			p.list = append(p.list, q)
+		case "html":
+			m.list = append(m.list, q)
 		}
 	}
-	return strings.ToValidUTF8(plain.String(), "\uFFFD"), strings.ToValidUTF8(markup.String(), "\uFFFD"), nil
+	return io.LimitReader(p, MaxText), io.LimitReader(m, MaxText)
 }
 
+// texts are the decoded text and HTML of a message, cut at MaxText.
+func texts(c io.ReaderAt, ix *message.Index) (plain, markup string, err error) {
+	p, m := textsOf(c, ix)
+	var a, b strings.Builder
+	if _, err = io.Copy(&a, p); err == nil {
+		_, err = io.Copy(&b, m)
+	}
+	return a.String(), b.String(), err
+}
+
+// naming is how a field is called in an answer.
+type naming int
+
+const (
+	canonical naming = iota // in the form of Go's net/http, which Mailpit uses
+	asSent                  // as it was sent first, which MailHog uses
+)
+
 // headerOf is the message's header as a map, decoded if so wanted.
-func headerOf(c io.ReaderAt, p *message.Part, decode bool) (map[string][]string, error) {
+func headerOf(c io.ReaderAt, p *message.Part, as naming, decode bool) (map[string][]string, error) {
 	b := make([]byte, min(p.Header.Len(), message.MaxHeaderBytes))
 	if n, err := c.ReadAt(b, p.Header.Start); err != nil && (err != io.EOF || n < len(b)) {
 		return nil, err
 	}
-	out := map[string][]string{}
+	out, first := map[string][]string{}, map[string]string{}
 	for f := range message.HeaderFields(b) {
 		if len(f.Name) == 0 {
 			continue
@@ -198,8 +237,16 @@ func headerOf(c io.ReaderAt, p *message.Part, decode bool) (map[string][]string,
 		if decode {
 			value = f.Text()
 		}
-		name := http.CanonicalHeaderKey(strings.ToValidUTF8(string(f.Name), "\uFFFD"))
-		out[name] = append(out[name], strings.ToValidUTF8(strings.TrimSpace(value), "\uFFFD"))
+		name := strings.ToValidUTF8(string(f.Name), "\uFFFD")
+		key := http.CanonicalHeaderKey(name)
+		if as == asSent {
+			key = strings.ToLower(name)
+			if first[key] == "" {
+				first[key] = name
+			}
+			key = first[key]
+		}
+		out[key] = append(out[key], strings.ToValidUTF8(strings.TrimSpace(value), "\uFFFD"))
 	}
 	return out, nil
 }
@@ -348,11 +395,4 @@ func (f *Faces) removeID(c *call, id string) error {
 
 func (f *Faces) removeOne(c *call) error {
 	return f.removeID(c, c.r.PathValue("id"))
-}
-
-// bytesAt reads a span of a message, cut at limit.
-func bytesAt(c io.ReaderAt, s message.Span, limit int64) (string, error) {
-	var b bytes.Buffer
-	_, err := io.Copy(&b, io.NewSectionReader(c, s.Start, min(s.Len(), limit)))
-	return strings.ToValidUTF8(b.String(), "\uFFFD"), err
 }

@@ -1,11 +1,14 @@
 package faces
 
 import (
-	"bytes"
+	"bufio"
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
@@ -19,6 +22,7 @@ import (
 	"crypto/rand"
 
 	"github.com/eidermail/eider/internal/mailstore"
+	"github.com/eidermail/eider/internal/spool"
 )
 
 // Limit: recipients of a message that is sent by Mailpit's API.
@@ -50,53 +54,93 @@ type pitMail struct {
 
 // pitSend is POST /api/v1/send: the message is built and put into the inbox.
 func (f *Faces) pitSend(c *call) error {
+	if err := f.o.Policy.Space(c.ctx); err != nil {
+		return err
+	}
+	if err := f.o.Policy.Send(c.ctx, c.acct); err != nil {
+		return err
+	}
+	// The body waits in the spool, so that a slow client keeps nobody from his turn.
+	body := f.o.Spool.Message()
+	defer body.Close()
+	if _, err := io.Copy(body, f.sendBody(c)); err != nil {
+		return bodyError(err)
+	}
+	ctx, cancel := context.WithTimeout(c.r.Context(), StoreBudget) // the first one may be used up by now
+	defer cancel()
+	end, err := f.sends.take(ctx, c.acct)
+	if err != nil {
+		return err
+	}
+	defer end()
+	id, err := f.store(ctx, c, body)
+	if err != nil {
+		return err
+	}
+	return c.reply(map[string]string{"ID": fmt.Sprint(uint64(id))})
+}
+
+// bodyError is why a body is not in the spool.
+func bodyError(err error) error {
+	var big *http.MaxBytesError
+	var disk *fs.PathError
+	if errors.As(err, &big) || errors.As(err, &disk) {
+		return err
+	}
+	return bad("The body did not come to its end.")
+}
+
+// sendBody is a request's body; JSON and base64 make a message larger than it will be.
+func (f *Faces) sendBody(c *call) io.Reader {
 	limit := f.o.Policy.MessageLimit()
 	if limit <= 0 {
 		limit = 64 << 20
 	}
-	if err := f.o.Policy.Space(c.ctx); err != nil {
-		return err
-	}
-	// JSON and base64 make a message larger than it will be.
-	body := http.MaxBytesReader(c.w, c.r.Body, limit+limit/2+MaxBody)
-	var m pitMail
-	if err := json.NewDecoder(body).Decode(&m); err != nil {
-		if big := new(http.MaxBytesError); asBig(err, &big) {
-			return err
-		}
-		return bad("The body must be JSON: a message with From, To, Subject, Text or HTML.")
+	return http.MaxBytesReader(c.w, c.r.Body, limit+limit/2+MaxBody)
+}
+
+// store builds the message that a body describes and puts it into the inbox.
+func (f *Faces) store(ctx context.Context, c *call, body *spool.Message) (mailstore.MsgID, error) {
+	m, err := mailOf(body)
+	if err != nil {
+		return 0, err
 	}
 	from, to, err := m.envelope()
 	if err != nil {
-		return err
-	}
-	text, err := m.build(f.o.Now())
-	if err != nil {
-		return err
+		return 0, err
 	}
 	msg := f.o.Spool.Message()
 	defer msg.Close()
-	if _, err := msg.Write(text); err != nil {
-		return err
+	b := bufio.NewWriter(msg)
+	if err := m.build(b, f.o.Now()); err != nil {
+		return 0, err
+	}
+	if err := b.Flush(); err != nil {
+		return 0, err
 	}
 	peer, _ := netip.ParseAddrPort(c.r.RemoteAddr)
-	done, err := f.o.Store.Deposit(c.ctx, []mailstore.AcctID{c.acct}, mailstore.Deposit{
+	done, err := f.o.Store.Deposit(ctx, []mailstore.AcctID{c.acct}, mailstore.Deposit{
 		MakeRoom: f.o.Policy.MakeRoom(), Keywords: []string{mailstore.DeliveryKeyword},
 		Envelope: mailstore.Envelope{From: from, To: to[:min(len(to), mailstore.MaxStoredRecipients)], ToCount: len(to),
 			Protocol: "API", Client: peer.Addr().Unmap().String(), Received: f.o.Now()},
 	}, msg)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return c.reply(map[string]string{"ID": fmt.Sprint(uint64(done[0].Msg))})
+	return done[0].Msg, nil
 }
 
-func asBig(err error, to **http.MaxBytesError) bool {
-	e, ok := err.(*http.MaxBytesError)
-	if ok {
-		*to = e
+// mailOf reads a body that is in the spool.
+func mailOf(body *spool.Message) (*pitMail, error) {
+	text := make([]byte, body.Size())
+	if _, err := io.ReadFull(body.Reader(), text); err != nil {
+		return nil, err
 	}
-	return ok
+	m := new(pitMail)
+	if err := json.Unmarshal(text, m); err != nil {
+		return nil, bad("The body must be JSON: a message with From, To, Subject, Text or HTML.")
+	}
+	return m, nil
 }
 
 // envelope is who sends to whom, checked.
@@ -136,10 +180,9 @@ func (m *pitMail) envelope() (from string, to []string, err error) {
 	return from, to, err
 }
 
-// build writes the message (RFC 5322, RFC 2045).
-func (m *pitMail) build(now time.Time) ([]byte, error) {
-	var b bytes.Buffer
-	field := func(name, value string) { fmt.Fprintf(&b, "%s: %s\r\n", name, value) }
+// build writes the message (RFC 5322, RFC 2045). Errors of b show when it is flushed.
+func (m *pitMail) build(b *bufio.Writer, now time.Time) error {
+	field := func(name, value string) { fmt.Fprintf(b, "%s: %s\r\n", name, value) }
 	field("From", person(m.From))
 	for _, l := range []struct {
 		name string
@@ -157,7 +200,7 @@ func (m *pitMail) build(now time.Time) ([]byte, error) {
 	given := map[string]bool{}
 	for name, value := range m.Headers {
 		if !fieldName(name) {
-			return nil, bad("%q cannot be the name of a header field.", cut(name, 50))
+			return bad("%q cannot be the name of a header field.", cut(name, 50))
 		}
 		name = textproto.CanonicalMIMEHeaderKey(name)
 		switch name {
@@ -174,17 +217,17 @@ func (m *pitMail) build(now time.Time) ([]byte, error) {
 		field("Message-ID", "<"+strings.ToLower(rand.Text())+"@eider.invalid>")
 	}
 	field("MIME-Version", "1.0")
-	return m.content(&b)
+	return m.content(b)
 }
 
 // content writes the texts and files.
-func (m *pitMail) content(b *bytes.Buffer) ([]byte, error) {
+func (m *pitMail) content(b *bufio.Writer) error {
 	w := multipart.NewWriter(b)
 	fmt.Fprintf(b, "Content-Type: multipart/mixed; boundary=%q\r\n\r\n", w.Boundary())
 	alt := multipart.NewWriter(b)
 	if _, err := w.CreatePart(textproto.MIMEHeader{"Content-Type": {fmt.Sprintf(
 		"multipart/alternative; boundary=%q", alt.Boundary())}}); err != nil {
-		return nil, err
+		return err
 	}
 	for _, t := range [][2]string{{"plain", m.Text}, {"html", m.HTML}} {
 		if t[1] == "" && (t[0] == "html" || m.HTML != "") {
@@ -193,18 +236,18 @@ func (m *pitMail) content(b *bytes.Buffer) ([]byte, error) {
 		p, err := alt.CreatePart(textproto.MIMEHeader{"Content-Type": {"text/" + t[0] + "; charset=utf-8"},
 			"Content-Transfer-Encoding": {"quoted-printable"}})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		q := quotedprintable.NewWriter(p)
 		if _, err := io.WriteString(q, t[1]); err != nil {
-			return nil, err
+			return err
 		}
 		if err := q.Close(); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if err := alt.Close(); err != nil {
-		return nil, err
+		return err
 	}
 	for _, a := range m.Attachments {
 		kind, _, err := mime.ParseMediaType(a.ContentType)
@@ -218,20 +261,19 @@ func (m *pitMail) content(b *bytes.Buffer) ([]byte, error) {
 		}
 		p, err := w.CreatePart(h)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		writeBase64(p, a.Content)
 	}
-	err := w.Close()
-	return b.Bytes(), err
+	return w.Close()
 }
 
-// writeBase64 writes lines of 76 characters (RFC 2045 §6.8).
+// writeBase64 writes lines of 76 characters (RFC 2045 §6.8). Errors of w show when
+// it is flushed.
 func writeBase64(w io.Writer, data []byte) {
 	const line = 57
 	for len(data) > 0 {
 		n := min(line, len(data))
-		// Writes into a buffer do not fail.
 		fmt.Fprintf(w, "%s\r\n", base64.StdEncoding.EncodeToString(data[:n]))
 		data = data[n:]
 	}
