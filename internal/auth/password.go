@@ -30,7 +30,7 @@ func (a *Auth) Password(ctx context.Context, peer netip.Addr, login, password st
 	known, seen := a.memos.get(memo, now)
 	if seen && known.good && !a.fails.blocked(who, now) {
 		id, err := a.identity(ctx, known.acct, known.epoch)
-		if err == nil || !stale(err) {
+		if err == nil || !Stale(err) {
 			return id, err
 		}
 		a.memos.drop(memo)
@@ -45,9 +45,7 @@ func (a *Auth) Password(ctx context.Context, peer netip.Addr, login, password st
 	if rec == nil && a.trusted(peer.Unmap()) {
 		return Identity{}, ErrNoAccount
 	}
-	all := slot{peer: who.peer}
-	if a.fails.blocked(who, now) || !a.fails.take(all, now) || !a.fails.take(who, now) ||
-		!a.together.take(ctx, who, key) {
+	if !a.count(ctx, who, key) {
 		return Identity{}, ErrThrottled
 	}
 	// The same wrong pair again, and nothing has changed: the work was done.
@@ -57,17 +55,29 @@ func (a *Auth) Password(ctx context.Context, peer netip.Addr, login, password st
 	ok, err := a.hasher.Slow(ctx, rec, cut(password))
 	switch {
 	case err != nil:
-		a.fails.giveBack(who)
-		a.fails.giveBack(all)
-		a.together.giveBack(ctx, who, key)
+		a.uncount(ctx, who, key)
 		return Identity{}, busy(err)
 	case ok:
-		a.fails.giveBack(all)
-		a.together.giveBack(ctx, who, key)
+		a.uncount(ctx, who, key)
 		return a.admit(ctx, acct, memo, who)
 	}
 	a.memos.put(memo, verdict{acct: acct.ID, epoch: acct.CredEpoch, until: now.Add(memoLife)}, now)
 	return Identity{}, refusal(rec)
+}
+
+// count counts a failure before it has happened: of the peer at the account, of
+// the peer at any, and at all servers. It tells whether one more was allowed.
+func (a *Auth) count(ctx context.Context, who slot, key string) bool {
+	now := a.now()
+	return !a.fails.blocked(who, now) && a.fails.take(slot{peer: who.peer}, now) && a.fails.take(who, now) &&
+		a.together.take(ctx, who, key)
+}
+
+// uncount takes a count back: it was no failure.
+func (a *Auth) uncount(ctx context.Context, who slot, key string) {
+	a.fails.giveBack(who)
+	a.fails.giveBack(slot{peer: who.peer})
+	a.together.giveBack(ctx, who, key)
 }
 
 // refusal is the error for a wrong password, or for no account.
@@ -126,8 +136,16 @@ func absent(err error) bool {
 	return k == mailstore.NotExist || k == mailstore.Invalid
 }
 
-// stale tells that what was proved once no longer holds.
-func stale(err error) bool {
+// Still says whether who logged in once may go on: the account must be there and
+// enabled, with the password of then. Its errors are those of a login; see Stale.
+// One read.
+func (a *Auth) Still(ctx context.Context, id Identity) error {
+	_, err := a.identity(ctx, id.Acct, id.CredEpoch)
+	return err
+}
+
+// Stale tells that what was proved once no longer holds, from trouble of the store.
+func Stale(err error) bool {
 	return errors.Is(err, ErrBadCredentials) || errors.Is(err, ErrNoAccount) || errors.Is(err, ErrDisabled)
 }
 

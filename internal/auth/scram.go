@@ -17,6 +17,7 @@ type Scram struct {
 	rec      *account.Record
 	who      slot
 	key      string // the account tried
+	trusted  bool   // the peer is
 }
 
 // StartScram begins a login. It costs the same two reads for every name.
@@ -26,7 +27,7 @@ func (a *Auth) StartScram(ctx context.Context, peer netip.Addr, login string) (*
 	if err != nil {
 		return nil, err
 	}
-	s := &Scram{acct: acct, rec: rec, who: a.slot(peer, key), key: key}
+	s := &Scram{acct: acct, rec: rec, who: a.slot(peer, key), key: key, trusted: a.trusted(peer.Unmap())}
 	if rec != nil && len(rec.Scram.Salt) > 0 {
 		s.Verifier = rec.Scram
 		return s, nil
@@ -47,18 +48,23 @@ func (a *Auth) strawman(key string) account.Verifier {
 		StoredKey: part("stored")[:32], ServerKey: part("server")[:32]}
 }
 
-// EndScram says who has proved to know the password, or counts the failure.
+// EndScram says who has proved to know the password, or counts the failure, as
+// Password does: at the account and at the peer.
 func (a *Auth) EndScram(ctx context.Context, s *Scram, proved bool) (Identity, error) {
-	now := a.now()
-	switch {
-	case !proved || s.rec == nil:
-		if !a.fails.take(s.who, now) || !a.together.take(ctx, s.who, s.key) {
+	wrong := !proved || s.rec == nil
+	if s.rec == nil && s.trusted {
+		return Identity{}, ErrNoAccount
+	}
+	if wrong || s.rec.Class == account.Chosen {
+		if !a.count(ctx, s.who, s.key) {
 			return Identity{}, ErrThrottled
 		}
-		return Identity{}, refusal(s.rec)
-	case s.rec.Class == account.Chosen && a.fails.blocked(s.who, now):
-		return Identity{}, ErrThrottled
-	case s.acct.Disabled:
+		if wrong {
+			return Identity{}, refusal(s.rec)
+		}
+		a.uncount(ctx, s.who, s.key)
+	}
+	if s.acct.Disabled {
 		return Identity{}, ErrDisabled
 	}
 	a.fails.clear(s.who)

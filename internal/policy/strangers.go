@@ -173,17 +173,33 @@ func (p *Policy) Send(ctx context.Context, acct mailstore.AcctID) error {
 	return p.rate(ctx, "send", acct, p.o.Strangers.Send, "messages were sent with this account")
 }
 
-// Inbound says whether an account may get one more message at the MX.
+// Inbound says whether an account may get one more message at the MX, and
+// counts it.
 func (p *Policy) Inbound(ctx context.Context, acct mailstore.AcctID) error {
 	return p.rate(ctx, "inbound", acct, p.o.Strangers.Inbound, "messages came for this account")
 }
+
+// NotInbound takes back what Inbound has counted, because no message came: who
+// only names recipients must not use up what they may get.
+func (p *Policy) NotInbound(ctx context.Context, accts ...mailstore.AcctID) {
+	r := p.o.Strangers.Inbound
+	if p.o.Limiter == nil || !r.On() || len(accts) == 0 {
+		return
+	}
+	hits := make([]bus.Hit, len(accts))
+	for i, id := range accts {
+		hits[i] = bus.Hit{Kind: "inbound", Key: rateKey(id), N: -1, Rate: r}
+	}
+	p.o.Limiter.Take(ctx, hits...)
+}
+
+func rateKey(acct mailstore.AcctID) string { return strconv.FormatUint(uint64(acct), 36) }
 
 func (p *Policy) rate(ctx context.Context, kind string, acct mailstore.AcctID, r bus.Rate, what string) error {
 	if p.o.Limiter == nil || !r.On() || acct == 0 {
 		return nil
 	}
-	key := strconv.FormatUint(uint64(acct), 36)
-	wait, _ := p.o.Limiter.Take(ctx, bus.Hit{Kind: kind, Key: key, N: 1, Rate: r})
+	wait, _ := p.o.Limiter.Take(ctx, bus.Hit{Kind: kind, Key: rateKey(acct), N: 1, Rate: r})
 	if wait <= 0 {
 		return nil
 	}

@@ -183,6 +183,28 @@ func TestAccountRates(t *testing.T) {
 	refused(t, p.Linked(t.Context(), 7, 200), mailstore.Limit, "links of this account")
 }
 
+// What did not come is given back, for each account once, and never more than
+// was counted.
+func TestNotInbound(t *testing.T) {
+	t.Parallel()
+	p := strange(policy.Strangers{Inbound: bus.Rate{Limit: 2, Per: time.Hour}})
+	for range 10 {
+		for _, id := range []mailstore.AcctID{7, 8} {
+			if err := p.Inbound(t.Context(), id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.NotInbound(t.Context(), 7, 8)
+		p.NotInbound(t.Context(), 7)
+	}
+	for range 2 {
+		if err := p.Inbound(t.Context(), 7); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused(t, p.Inbound(t.Context(), 7), mailstore.Limit, "came for this account")
+}
+
 // A store that does not answer makes nobody wait for others: each call ends with its own context.
 func TestSilentStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -243,9 +243,12 @@ func (c *conn) err(code, text string) {
 func (c *conn) fail(err error) {
 	var e Error
 	if !errors.As(err, &e) {
-		e = Error{"SYS/TEMP", "Trouble on our side, please try again later"}
+		e = Error{Code: "SYS/TEMP", Text: "Trouble on our side, please try again later"}
 	}
 	c.err(e.Code, e.Text)
+	if e.End {
+		c.closing, c.fault = true, true
+	}
 }
 
 // wrong queues the reply to a command that is wrong; too many end the connection.

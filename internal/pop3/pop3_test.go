@@ -245,7 +245,7 @@ func repeat(s [2]string, n int) (all [][2]string) {
 	return all
 }
 
-// retrieve is what a client that goes by the RFC makes of RETR.
+// retrieve is what a client that takes LF for a line's end makes of RETR.
 func retrieve(t testing.TB, b *box) string {
 	t.Helper()
 	c := pipe(t, b.options())
@@ -263,16 +263,17 @@ func retrieve(t testing.TB, b *box) string {
 	if strings.HasPrefix(text, ".") {
 		text = text[1:]
 	}
-	return strings.ReplaceAll(text, "\r\n.", "\r\n")
+	return strings.ReplaceAll(text, "\n.", "\n")
 }
 
 // What was stored comes back, up to the final CRLF.
 func TestRetr_Exact(t *testing.T) {
 	t.Parallel()
 	for _, m := range []string{
-		"", "x", ".", "..", "\r\n", "\r", "\n", ".\r\n", "\r\n.\r\n", "\r\n.", "a\r\n.\r\n.\r\n..\r\n", "a\n.\nb\n", "a\r.\rb\r",
+		"", "x", ".", "..", "\r\n", "\r", "\n", ".\r\n", "\r\n.\r\n", "\r\n.", "a\r\n.\r\n.\r\n..\r\n", "a\n.\nb\n", "\n.", "a\r.\rb\r",
 		"\r\r\n.\r\n", "\n\r\n.x", "\x00\xff\r\n.\x00", strings.Repeat(".\r\n", 40_000), strings.Repeat("x", 100_000),
 		strings.Repeat("a", 32<<10-1) + "\r\n.x", strings.Repeat("a", 32<<10-2) + "\r\n.x", strings.Repeat("a", 32<<10-3) + "\r\n.x",
+		strings.Repeat("a", 32<<10-1) + "\n.x", strings.Repeat("a", 32<<10-2) + "\n.x", strings.Repeat(".\n", 40_000),
 	} {
 		for _, slow := range []bool{false, len(m) < 1000} {
 			b := &box{clear: true, slow: slow, mail: []string{m}}
@@ -287,6 +288,30 @@ func TestRetr_Exact(t *testing.T) {
 	}
 }
 
+// A mail cannot end its own listing and speak on for the server, for a client
+// that splits at LF as Python's poplib does: it sees the lines of the mail.
+func TestRetr_Forged(t *testing.T) {
+	t.Parallel()
+	const mail = "before\n.\r\n+OK 7 777\r\n-ERR gone\r\nafter\r\n"
+	for _, slow := range []bool{false, true} {
+		b := &box{clear: true, slow: slow, mail: []string{mail}}
+		c := pipe(t, b.options())
+		c.play(login)
+		for _, cmd := range []string{"RETR 1", "TOP 1 9"} {
+			c.send(cmd + "\r\n")
+			c.line()
+			var got []string
+			for l := c.line(); l != "." && l != "EOF"; l = c.line() {
+				got = append(got, l)
+			}
+			if s := strings.Join(got, "|"); s != "before\n|..|+OK 7 777|-ERR gone|after" {
+				t.Errorf("%s: %q", cmd, s)
+			}
+		}
+		c.play([][2]string{{"NOOP\r\n", "+OK…"}})
+	}
+}
+
 func TestTop_LineEnds(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -295,6 +320,7 @@ func TestTop_LineEnds(t *testing.T) {
 	}{
 		{"A: b\nC: d\n\none\ntwo\n", "A: b\nC: d\n\none\n\r\n", 1},
 		{"A: b\n\none", "A: b\n\n\r\n", 0},
+		{"A: b\n\n.\r\n+OK\n.\n", "A: b\n\n..\r\n+OK\n\r\n", 2},
 		{"A: b\r\n\r\n.one\r\ntwo", "A: b\r\n\r\n..one\r\n", 1},
 		{"no header", "no header\r\n", 5},
 		{"\r\nbody\r\n", "\r\n", 0},

@@ -26,6 +26,8 @@ type Error struct {
 	// Code is a response code of RFC 2449 §8 or RFC 3206, "SYS/TEMP", or "".
 	Code string
 	Text string // ASCII
+	// End ends the connection; nothing is updated.
+	End bool
 }
 
 func (e Error) Error() string { return "pop3: " + e.Text }

@@ -16,7 +16,10 @@ const (
 var errWrite = errors.New("pop3: cannot write")
 
 // stuffer sends a message with its dots stuffed (RFC 1939 §3), a last CRLF if
-// it has none, and the final dot.
+// it has none, and the final dot. A dot behind a bare LF is stuffed as well:
+// many clients take that for a line's end, and whoever sent the mail could end
+// it there for them and speak on in the server's name. A client that goes by
+// CRLF alone sees one dot more in such mail.
 type stuffer struct {
 	w      io.Writer
 	top    int  // lines of the body still to be sent; below 0: all
@@ -28,9 +31,8 @@ type stuffer struct {
 }
 
 var (
-	crlfDot = []byte("\r\n.")
-	crlf    = []byte("\r\n")
-	dot     = []byte(".")
+	lfDot = []byte("\n.")
+	dot   = []byte(".")
 )
 
 func (t *stuffer) copy(r io.Reader, size int64) error {
@@ -67,37 +69,28 @@ func (t *stuffer) write(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	// The dot may stand at the start of b, with CRLF sent before, or CR sent
-	// and LF in b.
-	var tail [5]byte
-	before := append(tail[:0], t.last[:]...)
-	if !t.sent {
-		before = crlf
-	}
-	edge := append(before[:2:2], b[:min(len(b), 2)]...)
-	for from := 0; ; {
-		var i int // where the next dot to be doubled stands
-		switch at := bytes.Index(edge, crlfDot); {
-		case from == 0 && at >= 0:
-			i = at
-			edge = nil
-		default:
-			k := bytes.Index(b[from:], crlfDot)
-			if k < 0 {
-				t.note(b)
-				_, err := t.w.Write(b[from:])
-				return err
-			}
-			i = from + k + 2
+	from := 0
+	if b[0] == '.' && (!t.sent || t.last[1] == '\n') {
+		if _, err := t.w.Write(dot); err != nil {
+			return err
 		}
-		if _, err := t.w.Write(b[from:i]); err != nil {
+	}
+	for {
+		k := bytes.Index(b[from:], lfDot)
+		if k < 0 {
+			t.note(b)
+			_, err := t.w.Write(b[from:])
+			return err
+		}
+		// The dot itself begins what is sent next, and is not found again.
+		end := from + k + 1
+		if _, err := t.w.Write(b[from:end]); err != nil {
 			return err
 		}
 		if _, err := t.w.Write(dot); err != nil {
 			return err
 		}
-		// The dot itself begins what is sent next, and is not found again.
-		from = i
+		from = end
 	}
 }
 

@@ -46,7 +46,7 @@ func (c *conn) bdat(arg string) {
 		c.reply(c.noRcpts())
 		return
 	}
-	c.wrong(replyMailFirst)
+	c.noMail()
 }
 
 // parseChunk reads "SIZE [LAST]".
@@ -65,11 +65,12 @@ type chunks struct {
 	c          *conn
 	size, left int64 // of this chunk
 	last       bool
+	cut        bool // no more chunks are waited for
 }
 
 func (s *chunks) next() ([]byte, error) {
 	for s.left == 0 {
-		if s.last {
+		if s.last || s.cut {
 			return nil, io.EOF
 		}
 		s.c.reply(Reply{250, "2.0.0", fmt.Sprintf("%d bytes received", s.size)})

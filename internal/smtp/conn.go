@@ -40,6 +40,7 @@ type conn struct {
 
 	greeted   bool // EHLO, HELO or LHLO was said
 	mail      bool // a transaction is open
+	refused   bool // MAIL or a chunk was refused, and what follows it may come unknowing
 	rcpts     int
 	commands  int
 	bad       int

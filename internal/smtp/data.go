@@ -23,7 +23,7 @@ func (c *conn) data(arg string) {
 		c.wrong(replyNoParams)
 		return
 	case !c.mail:
-		c.wrong(replyMailFirst)
+		c.noMail()
 		return
 	case c.rcpts == 0:
 		c.reply(c.noRcpts())
@@ -56,6 +56,7 @@ func (c *conn) receive(src source) {
 	c.setInMessage(false)
 	c.finish(m, replies, err)
 	c.reset()
+	c.refused = !m.whole() // its other chunks may be on their way
 }
 
 // finish answers a message that was read to its end, or could not be.
@@ -82,7 +83,7 @@ func (c *conn) finish(m *message, replies []Reply, err error) {
 		err = replyTooLarge
 	}
 	want := 1
-	if c.s.o.Mode == LMTP {
+	if c.s.o.Mode == LMTP && m.whole() {
 		want = c.rcpts
 	}
 	good := false
@@ -101,6 +102,13 @@ func (c *conn) finish(m *message, replies []Reply, err error) {
 	if good {
 		c.record.Messages++
 	}
+}
+
+// whole tells whether a message was sent to its end, after which LMTP answers
+// for each recipient (RFC 2033 §4.2); a chunk before has one reply (RFC 3030 §2).
+func (m *message) whole() bool {
+	ch, ok := m.src.(*chunks)
+	return !ok || ch.last
 }
 
 // fillMessage reads more of a message.
@@ -183,7 +191,7 @@ func (m *message) WriteTo(w io.Writer) (int64, error) {
 // discard reads what the session left, so that the next command is found.
 func (m *message) discard() {
 	if ch, ok := m.src.(*chunks); ok {
-		ch.last = true // no more chunks are waited for
+		ch.cut = true
 	}
 	for m.end == nil {
 		b, err := m.src.next()

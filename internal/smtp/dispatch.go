@@ -100,5 +100,5 @@ func (c *conn) reset() {
 	if c.mail {
 		c.session.Reset()
 	}
-	c.mail, c.rcpts, c.client.UTF8 = false, 0, false
+	c.mail, c.refused, c.rcpts, c.client.UTF8 = false, false, 0, false
 }

@@ -20,6 +20,7 @@ func (c *conn) mailFrom(arg string) {
 		c.wrong(replyNested)
 		return
 	}
+	c.refused = true // unless it ends well
 	from, params, err := path(arg, "FROM:")
 	if err != nil {
 		c.about(CauseBadAddress, replyBadSender, arg)
@@ -43,11 +44,29 @@ func (c *conn) mailFrom(arg string) {
 		r := replyOf(err)
 		c.event(CauseSenderRefused, r, 0)
 		c.client.UTF8 = false
-		c.reply(r)
+		c.refuse(r)
 		return
 	}
-	c.mail = true
+	c.mail, c.refused = true, false
 	c.reply(replySenderOK)
+}
+
+// refuse queues a reply of the session; after 421 the connection ends (RFC 5321 §3.8).
+func (c *conn) refuse(r Reply) {
+	c.reply(r)
+	if r.Code == 421 {
+		c.closing, c.fault = true, true
+	}
+}
+
+// noMail answers what needs a transaction. Behind a MAIL or a chunk that was
+// refused it may have been sent unknowing, and is no mistake (RFC 2920 §3.1).
+func (c *conn) noMail() {
+	if c.refused {
+		c.reply(replyMailFirst)
+		return
+	}
+	c.wrong(replyMailFirst)
 }
 
 // path cuts "FROM:<path> params" apart; the colon may have spaces around it.
@@ -93,20 +112,21 @@ func (m *Mail) parse(params string) error {
 	return nil
 }
 
-// RFC 5321 §4.1.1.3.
+// RFC 5321 §4.1.1.3. A recipient that cannot be read is refused as one that is
+// not there is, without counting: lists have some, and the others want their mail.
 func (c *conn) rcptTo(arg string) {
 	if !c.mail {
-		c.wrong(replyMailFirst)
+		c.noMail()
 		return
 	}
 	to, params, err := path(arg, "TO:")
 	if err != nil || to.IsZero() {
 		c.about(CauseBadAddress, replyBadRcpt, arg)
-		c.wrong(replyBadRcpt)
+		c.reply(replyBadRcpt)
 		return
 	}
 	if params != "" {
-		c.wrong(replyUnknownParam)
+		c.reply(replyUnknownParam)
 		return
 	}
 	if c.rcpts >= c.s.o.MaxRecipients {
@@ -117,7 +137,7 @@ func (c *conn) rcptTo(arg string) {
 	if err := c.session.Rcpt(netx.Work(c.ctx), to); err != nil {
 		r := replyOf(err)
 		c.about(CauseRcptRefused, r, to.String())
-		c.reply(r)
+		c.refuse(r)
 		return
 	}
 	c.rcpts++

@@ -73,7 +73,7 @@ type Mail struct {
 
 // Session is the meaning of one connection. Its methods are called by one
 // goroutine, one at a time. Errors that are a Reply are sent as they are; any
-// other becomes 451.
+// other becomes 451. After a Reply 421 of Mail or Rcpt the connection ends.
 type Session interface {
 	// Mechanisms lists the SASL mechanisms on offer for the connection as it
 	// is now, in clear or with TLS; none means that AUTH is refused.

@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,6 +70,9 @@ func (s *session) Auth(_ context.Context, mech string, c sasl.Credentials) error
 func (s *session) Mail(_ context.Context, m smtp.Mail) error {
 	if m.From.Local == "refused" {
 		return smtp.Reply{550, "5.7.1", "Not you"}
+	}
+	if m.From.Local == "ended" {
+		return smtp.Reply{421, "4.7.0", "Log in again"}
 	}
 	s.from = m.From.String()
 	return nil
@@ -378,6 +382,31 @@ func TestScripts(t *testing.T) {
 			{"BDAT 5\r\nhello", "250 5"},
 			{"QUIT\r\n", "221 "}, {"", "EOF"},
 		}, want: []string{".\r\n.\r\n\n\x00\r\n", "yy"}},
+		"lmtp: one reply to a chunk that is refused before the last": {mode: smtp.LMTP, script: [][2]string{
+			{"", "220 "}, {"LHLO me.test\r\n", "250-"}, {"MAIL FROM:<a@b>\r\n", "250 "}, {"RCPT TO:<c@d>\r\n", "250 "},
+			{"RCPT TO:<e@f>\r\n", "250 "}, {"BDAT 600\r\n" + strings.Repeat("x", 600), "250 "},
+			{"BDAT 600\r\n" + strings.Repeat("x", 600), "552 "}, {"NOOP\r\n", "250 2.0.0 OK"},
+			{"BDAT 1 LAST\r\nx", "503 "}, {"MAIL FROM:<a@b>\r\n", "250 "}, {"RCPT TO:<c@d>\r\n", "250 "},
+			{"RCPT TO:<e@f>\r\n", "250 "}, {"BDAT 1\r\nx", "250 "}, {"BDAT 1001 LAST\r\n" + strings.Repeat("x", 1001), "552 "},
+			{"", "552 "}, {"NOOP\r\n", "250 2.0.0 OK"},
+		}},
+		"recipients that are none end nothing": {script: slices.Concat([][2]string{
+			{"", "220 "}, {hello, "250-"}, {"MAIL FROM:<a@b>\r\n", "250 "}, {"RCPT TO:<c@d>\r\n", "250 "}},
+			repeat([2]string{"RCPT TO:<no address>\r\n", "501 "}, smtp.MaxBadCommands+1),
+			repeat([2]string{"RCPT TO:<c@d> NOTIFY=NEVER\r\n", "555 "}, smtp.MaxBadCommands+1),
+			[][2]string{{"DATA\r\n", "354 "}, {"x\r\n.\r\n", "250 "}}),
+			want: []string{"x\r\n"}},
+		"recipients behind a MAIL that is refused": {script: slices.Concat([][2]string{
+			{"", "220 "}, {hello, "250-"}, {"MAIL FROM:<refused@b>\r\n", "550 "}},
+			repeat([2]string{"RCPT TO:<c@d>\r\n", "503 "}, smtp.MaxBadCommands+1),
+			[][2]string{{"DATA\r\n", "503 "}, {"MAIL FROM:<a@b> SIZE=2000\r\n", "552 "}},
+			repeat([2]string{"RCPT TO:<c@d>\r\n", "503 "}, smtp.MaxBadCommands+1),
+			[][2]string{{"MAIL FROM:<a@b>\r\n", "250 "}, {"RSET\r\n", "250 "}},
+			repeat([2]string{"RCPT TO:<c@d>\r\n", "503 "}, smtp.MaxBadCommands),
+			[][2]string{{"RCPT TO:<c@d>\r\n", "421 "}, {"", "EOF"}})},
+		"421 of the session ends the connection": {script: [][2]string{
+			{"", "220 "}, {hello, "250-"}, {"MAIL FROM:<ended@b>\r\n", "421 "}, {"", "EOF"},
+		}},
 		"bdat of bad size": {script: [][2]string{
 			{"", "220 "}, {hello, "250-"}, {"MAIL FROM:<a@b>\r\n", "250 "}, {"RCPT TO:<c@d>\r\n", "250 "},
 			{"BDAT x\r\n", "501 "}, {"", "EOF"},

@@ -122,7 +122,7 @@ func (s *target) same(t *testing.T, id string, want []byte) {
 			t.Fatalf("POP3: %v after %d bytes", err, got.Len())
 		}
 	}
-	text := bytes.ReplaceAll(bytes.TrimSuffix(got.Bytes(), []byte(".\r\n")), []byte("\r\n."), []byte("\r\n"))
+	text := bytes.ReplaceAll(bytes.TrimSuffix(got.Bytes(), []byte(".\r\n")), []byte("\n."), []byte("\n"))
 	if !bytes.HasSuffix(want, []byte("\r\n")) { // the protocol ends the last line
 		text = bytes.TrimSuffix(text, []byte("\r\n"))
 	}

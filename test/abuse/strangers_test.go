@@ -270,7 +270,7 @@ func (s *target) disable(t *testing.T) {
 	w := dial(t, s.SMTP)
 	w.talk(m.Account, smtpLogin)
 	s.operate(t, "account", "disable", m.User)
-	w.talk(m.Account, "> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<a@b.test>\n< 250\n> BDAT 1 LAST\n>> x\n< 550 This account")
+	w.talk(m.Account, "> MAIL FROM:<a@b.test>\n< 421 This account\n<.\n")
 	w = dial(t, s.SMTP)
 	w.talk(m.Account, smtpHello+"> AUTH PLAIN {plain}\n< 535")
 	dial(t, s.IMAP).talk(m.Account, "< * OK\n> a LOGIN {user} {pass}\n< a NO")
@@ -335,8 +335,9 @@ func TestMailLimits(t *testing.T) {
 	mx.Close()
 	other := dialFrom(t, "127.0.8.2", s.MX)
 	other.talk(s.acct, smtpHello)
-	for range 6 {
+	for range 6 { // a recipient that gets nothing does not count
 		other.talk(s.acct, "> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<{user}>\n< 250\n> RSET\n< 250")
+		other.talk(s.acct, "> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<{user}>\n< 250\n> BDAT 1 LAST\n>> x\n< 250")
 	}
 	other.talk(s.acct, "> MAIL FROM:<a@b.test>\n< 250\n> RCPT TO:<{user}>\n< 450 4.7.1")
 	w := dial(t, s.SMTP)

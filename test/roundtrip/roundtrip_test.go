@@ -200,11 +200,11 @@ func byPOP3(t *testing.T, s *harness.Server, a harness.Account, sent []letter) {
 	c.say(t, "+OK", "QUIT\r\n")
 }
 
-// multiline reads a multi-line response (RFC 1939 §3): up to CRLF "." CRLF,
-// a dot at the start of a line taken off.
+// multiline reads a multi-line response (RFC 1939 §3): up to "." CRLF on a line
+// of its own, a dot at the start of a line taken off. LF ends a line as CRLF does.
 func multiline(r *bufio.Reader) ([]byte, error) {
 	var out []byte
-	start := true // the last line ended with CRLF
+	start := true // the last line ended
 	for {
 		part, err := r.ReadSlice('\n')
 		if err != nil && err != bufio.ErrBufferFull {
@@ -217,7 +217,7 @@ func multiline(r *bufio.Reader) ([]byte, error) {
 			part = part[1:]
 		}
 		out = append(out, part...)
-		start = bytes.HasSuffix(out, []byte("\r\n"))
+		start = bytes.HasSuffix(part, []byte("\n"))
 	}
 }
 

@@ -63,6 +63,11 @@ func (s *source) Read(p []byte) (int, error) {
 
 // Replace stores a message and removes another, in one commit (RFC 8508).
 func (s *session) Replace(ctx context.Context, uid uint32, name string, m imap.AppendMessage) (imap.Appended, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.b.o.AppendBudget)
+	defer cancel()
+	if err := s.still(ctx); err != nil {
+		return imap.Appended{}, err
+	}
 	old := &mailstore.Replaced{Mailbox: s.sel.id, UID: mailstore.UID(uid)}
 	return s.deposit(ctx, name, old, []imap.AppendMessage{m})
 }

@@ -23,6 +23,9 @@ func (s *session) Create(ctx context.Context, name, use string) (imap.Mailbox, e
 	}
 	ctx, cancel := s.budget(ctx)
 	defer cancel()
+	if err := s.still(ctx); err != nil {
+		return imap.Mailbox{}, err
+	}
 	if err := s.b.o.Policy.Space(ctx); err != nil {
 		return imap.Mailbox{}, s.refusal(err)
 	}

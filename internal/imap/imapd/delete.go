@@ -12,6 +12,9 @@ import (
 func (s *session) Delete(ctx context.Context, name string) error {
 	ctx, cancel := s.budget(ctx)
 	defer cancel()
+	if err := s.still(ctx); err != nil {
+		return err
+	}
 	err := s.store.DeleteMailbox(ctx, s.acct(), name)
 	if err == nil {
 		return nil

@@ -2,6 +2,7 @@ package imapd
 
 import (
 	"context"
+	"slices"
 
 	"github.com/eidermail/eider/internal/imap"
 	"github.com/eidermail/eider/internal/mailstore"
@@ -9,6 +10,12 @@ import (
 
 // Do does tasks in their order. Several go to the store as one group.
 func (s *session) Do(ctx context.Context, tasks []imap.Task) {
+	if err := s.may(ctx, tasks); err != nil {
+		for i := range tasks {
+			tasks[i].Err = err
+		}
+		return
+	}
 	if len(tasks) == 1 {
 		s.doOne(ctx, &tasks[0])
 		return
@@ -29,6 +36,16 @@ func (s *session) Do(ctx context.Context, tasks []imap.Task) {
 	for i := range steps {
 		s.done(of[i], &steps[i])
 	}
+}
+
+// may asks whether the login still holds, once for all tasks.
+func (s *session) may(ctx context.Context, tasks []imap.Task) error {
+	ctx, cancel := context.WithTimeout(ctx, s.b.o.AppendBudget)
+	defer cancel()
+	if slices.ContainsFunc(tasks, func(t imap.Task) bool { return t.Append != nil }) {
+		return s.still(ctx)
+	}
+	return s.stillHere(ctx)
 }
 
 func (s *session) doOne(ctx context.Context, t *imap.Task) {

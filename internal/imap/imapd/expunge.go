@@ -11,6 +11,9 @@ import (
 func (s *session) Expunge(ctx context.Context, uids imapwire.Set) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.b.o.AppendBudget)
 	defer cancel()
+	if err := s.stillHere(ctx); err != nil {
+		return 0, err
+	}
 	var list []mailstore.UID
 	if uids != nil {
 		list = uidList(uids)

@@ -101,6 +101,7 @@ type session struct {
 
 	login   string // the last that was tried
 	who     auth.Identity
+	ended   error       // why the login holds no more; see still
 	proving *auth.Scram // a login by SCRAM under way
 	sel     selection
 }

@@ -11,6 +11,9 @@ import (
 func (s *session) Mailboxes(ctx context.Context) ([]imap.Mailbox, error) {
 	ctx, cancel := s.budget(ctx)
 	defer cancel()
+	if err := s.still(ctx); err != nil {
+		return nil, err
+	}
 	boxes, err := s.store.Mailboxes(ctx, s.acct())
 	if err != nil {
 		return nil, s.refusal(err)

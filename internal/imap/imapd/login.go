@@ -38,7 +38,7 @@ func (s *session) enter(ctx context.Context, id auth.Identity, err error) error 
 		return s.loginError(err)
 	}
 	s.info.Note("login", s.login)
-	s.who = id
+	s.who, s.ended = id, nil
 	// Without its default mailboxes a client still works.
 	if err := s.store.EnsureDefaults(ctx, id.Acct); err != nil {
 		s.b.o.Log.Warn("default mailboxes were not made", "err", err)

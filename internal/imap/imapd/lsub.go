@@ -6,6 +6,9 @@ import "context"
 func (s *session) Subscriptions(ctx context.Context) ([]string, error) {
 	ctx, cancel := s.budget(ctx)
 	defer cancel()
+	if err := s.still(ctx); err != nil {
+		return nil, err
+	}
 	names, err := s.store.Subscriptions(ctx, s.acct())
 	return names, s.refusal(err)
 }

@@ -11,6 +11,9 @@ import (
 func (s *session) Move(ctx context.Context, uids imapwire.Set, to string) (imap.Copied, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.b.o.AppendBudget)
 	defer cancel()
+	if err := s.stillHere(ctx); err != nil {
+		return imap.Copied{}, err
+	}
 	s.sel.dirty = true
 	done, err := s.store.Move(ctx, s.acct(), s.sel.id, uidList(uids), to)
 	return copied(&done), s.target(err)

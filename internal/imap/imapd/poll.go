@@ -11,11 +11,13 @@ import (
 
 // hints are what is heard of the account while a mailbox is selected.
 type hints struct {
-	came atomic.Bool // and Poll has not looked since
-	wake atomic.Pointer[func()]
+	came  atomic.Bool // and Poll has not looked since
+	asked atomic.Bool // it is to be asked whether the login still holds
+	wake  atomic.Pointer[func()]
 }
 
 func (h *hints) come() {
+	h.asked.Store(true)
 	h.came.Store(true)
 	if wake := h.wake.Load(); wake != nil {
 		(*wake)()
@@ -43,16 +45,22 @@ func (s *session) WatchAll(wake func()) (cancel func()) {
 }
 
 // Poll reads what has happened to the selected mailbox. Unless forced it costs
-// nothing when there was no hint and no change of our own.
+// nothing when there was no hint and no change of our own. To a login that
+// holds no more the mailbox is gone.
 func (s *session) Poll(ctx context.Context, force bool) (imap.Update, error) {
 	if h := s.sel.hints; h != nil && h.came.Swap(false) {
 		s.sel.dirty = true
 	}
-	if !force && !s.sel.dirty {
+	if !force && !s.sel.dirty && s.ended == nil {
 		return imap.Update{}, nil
 	}
 	ctx, cancel := s.budget(ctx)
 	defer cancel()
+	if err := s.stillHere(ctx); s.ended != nil {
+		return imap.Update{Gone: true}, nil
+	} else if err != nil {
+		return imap.Update{}, err
+	}
 	ch, err := s.store.Changes(ctx, s.acct(), s.sel.id, s.sel.epoch, s.sel.modseq)
 	if err != nil {
 		return imap.Update{}, s.refusal(err)

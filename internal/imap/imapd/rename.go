@@ -6,6 +6,9 @@ import "context"
 func (s *session) Rename(ctx context.Context, from, to string) error {
 	ctx, cancel := s.budget(ctx)
 	defer cancel()
+	if err := s.still(ctx); err != nil {
+		return err
+	}
 	s.sel.dirty = true
 	return s.refusal(s.store.RenameMailbox(ctx, s.acct(), from, to))
 }

@@ -9,6 +9,9 @@ import (
 
 // rows calls f with the rows of uids, in batches, by UID.
 func (s *session) rows(ctx context.Context, uids imapwire.Set, f func([]mailstore.Entry) error) error {
+	if err := s.mayRead(ctx); err != nil {
+		return err
+	}
 	if s.sel.large {
 		return s.storedRows(ctx, uids, f)
 	}
@@ -17,6 +20,12 @@ func (s *session) rows(ctx context.Context, uids imapwire.Set, f func([]mailstor
 		return err
 	}
 	return l.each(uids, f)
+}
+
+func (s *session) mayRead(ctx context.Context) error {
+	ctx, cancel := s.budget(ctx)
+	defer cancel()
+	return s.stillHere(ctx)
 }
 
 // storedRows is rows without a listing. A dense set is read by scans, a sparse

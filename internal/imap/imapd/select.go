@@ -13,6 +13,9 @@ import (
 func (s *session) Select(ctx context.Context, name string, readOnly bool) (imap.Selected, error) {
 	ctx, cancel := s.budget(ctx)
 	defer cancel()
+	if err := s.still(ctx); err != nil {
+		return imap.Selected{}, err
+	}
 	m, err := s.store.Mailbox(ctx, s.acct(), name)
 	if err != nil {
 		return imap.Selected{}, s.refusal(err)

@@ -11,6 +11,9 @@ import (
 func (s *session) Status(ctx context.Context, name string, needs imap.StatusNeeds) (imap.Mailbox, error) {
 	ctx, cancel := s.budget(ctx)
 	defer cancel()
+	if err := s.still(ctx); err != nil {
+		return imap.Mailbox{}, err
+	}
 	m, err := s.store.Mailbox(ctx, s.acct(), name)
 	if err != nil {
 		return imap.Mailbox{}, s.refusal(err)

@@ -6,5 +6,8 @@ import "context"
 func (s *session) Subscribe(ctx context.Context, name string, on bool) error {
 	ctx, cancel := s.budget(ctx)
 	defer cancel()
+	if err := s.still(ctx); err != nil {
+		return err
+	}
 	return s.refusal(s.store.Subscribe(ctx, s.acct(), name, on))
 }

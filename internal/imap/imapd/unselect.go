@@ -10,7 +10,7 @@ func (s *session) Unselect(ctx context.Context) {
 	sel := s.sel
 	s.Close()
 	s.sel = selection{}
-	if sel.readOnly || !sel.grown {
+	if sel.readOnly || !sel.grown || s.ended != nil {
 		return
 	}
 	ctx, cancel := s.budget(ctx)

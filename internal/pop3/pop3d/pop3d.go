@@ -4,7 +4,12 @@
 // Unlike a maildrop of RFC 1939 §4 it is not locked: other sessions, and
 // expiry, go on. A message that went meanwhile is an error when it is asked
 // for, and deleting it again none. A message's unique id hangs on the message
-// and not on its place: it lives through moves out of INBOX and back.
+// and not on its place: it lives through moves out of INBOX and back. Of two
+// copies in INBOX the older has it, and the other one of its own; when the older
+// goes, the other has it, as it would after a move.
+//
+// A session whose password was changed, or whose account was disabled or
+// deleted, ends with [AUTH] at its next RETR, TOP or QUIT, and changes nothing.
 //
 // It promises that only QUIT changes anything: messages that were retrieved
 // are marked \Seen, deleted ones are gone for good, and trouble of the store
@@ -74,7 +79,7 @@ type place struct {
 type session struct {
 	b     *Backend
 	c     *pop3.Client
-	acct  mailstore.AcctID
+	who   auth.Identity
 	inbox mailstore.MailboxID
 	salt  string
 	list  []place
@@ -104,19 +109,34 @@ func (s *session) Login(ctx context.Context, _ string, c sasl.Credentials) error
 	case err != nil:
 		return s.b.refuse("login", err)
 	}
-	s.acct, s.salt = id.Acct, salt(id.Acct)
+	s.who, s.salt = id, salt(id.Acct)
 	if err := s.read(ctx); err != nil {
 		return s.b.refuse("login", err)
 	}
 	return nil
 }
 
+// still ends the session of a login that holds no more: its password was
+// changed since, or its account disabled. One read.
+func (s *session) still(ctx context.Context, doing string) error {
+	err := s.b.o.Auth.Still(ctx, s.who)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, auth.ErrDisabled):
+		return replyStopped
+	case auth.Stale(err):
+		return replyStale
+	}
+	return s.b.refuse(doing, err)
+}
+
 func (s *session) read(ctx context.Context) error {
-	box, err := s.b.o.Store.Mailbox(ctx, s.acct, "INBOX")
+	box, err := s.b.o.Store.Mailbox(ctx, s.who.Acct, "INBOX")
 	if err != nil {
 		return err
 	}
-	rows, err := s.b.o.Store.Entries(ctx, s.acct, box.ID, mailstore.Rows{})
+	rows, err := s.b.o.Store.Entries(ctx, s.who.Acct, box.ID, mailstore.Rows{})
 	if err != nil {
 		return err
 	}
@@ -160,13 +180,24 @@ func (s *session) Open(ctx context.Context, i int) (io.ReadCloser, error) {
 	// begin has the time of a command.
 	ctx, cancel := context.WithTimeout(ctx, MessageBudget)
 	begin := time.AfterFunc(CommandBudget, cancel)
-	c, err := s.b.o.Store.Content(ctx, s.acct, s.list[i].msg)
+	c, err := s.content(ctx, s.list[i].msg)
 	begin.Stop()
 	if err != nil {
 		cancel()
-		return nil, s.b.refuse("RETR", err)
+		return nil, err
 	}
 	return &content{io.NewSectionReader(c, 0, c.Size()), c, cancel}, nil
+}
+
+func (s *session) content(ctx context.Context, msg mailstore.MsgID) (mailstore.Content, error) {
+	if err := s.still(ctx, "RETR"); err != nil {
+		return nil, err
+	}
+	c, err := s.b.o.Store.Content(ctx, s.who.Acct, msg)
+	if err != nil {
+		return nil, s.b.refuse("RETR", err)
+	}
+	return c, nil
 }
 
 // content is a message being read.
@@ -186,14 +217,17 @@ func (c *content) Close() error {
 func (s *session) Update(ctx context.Context, retrieved, deleted []int) error {
 	ctx, cancel := context.WithTimeout(ctx, QuitBudget)
 	defer cancel()
+	if err := s.still(ctx, "QUIT"); err != nil {
+		return err
+	}
 	if len(deleted) > 0 {
-		if _, _, err := s.b.o.Store.Expunge(ctx, s.acct, s.inbox, s.uids(deleted), false); err != nil {
+		if _, _, err := s.b.o.Store.Expunge(ctx, s.who.Acct, s.inbox, s.uids(deleted), false); err != nil {
 			return s.b.refuse("QUIT", err)
 		}
 	}
 	if len(retrieved) > 0 {
 		seen := mailstore.FlagChange{Op: mailstore.FlagsAdd, Flags: mailstore.Seen}
-		if _, err := s.b.o.Store.SetFlags(ctx, s.acct, s.inbox, s.uids(retrieved), seen); err != nil {
+		if _, err := s.b.o.Store.SetFlags(ctx, s.who.Acct, s.inbox, s.uids(retrieved), seen); err != nil {
 			return s.b.refuse("QUIT", err)
 		}
 	}

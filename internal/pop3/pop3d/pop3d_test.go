@@ -275,6 +275,44 @@ func TestTwoSessions(t *testing.T) {
 	}
 }
 
+// A new password, or a disabled account, ends the sessions that are logged in:
+// nothing is read or deleted any more.
+func TestStale(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*world) error{
+		"new password": func(w *world) error {
+			cred, err := w.auth.Seal(w.t.Context(), "another word", account.Generated)
+			if err != nil {
+				return err
+			}
+			return w.store.SetCredential(w.t.Context(), w.ann, cred)
+		},
+		"disabled": func(w *world) error { return w.store.SetDisabled(w.t.Context(), w.ann, true) },
+		"deleted":  func(w *world) error { return w.store.DeleteAccount(w.t.Context(), w.ann) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.add("x\r\n\r\ny\r\n")
+			retr, top, quit := w.login(), w.login(), w.login()
+			for _, c := range []*client{retr, top, quit} {
+				c.play([][2]string{{"DELE 1\r\n", "+OK"}})
+			}
+			retr.play([][2]string{{"RSET\r\n", "+OK"}})
+			top.play([][2]string{{"RSET\r\n", "+OK"}})
+			if err := end(w); err != nil {
+				t.Fatal(err)
+			}
+			retr.play([][2]string{{"RETR 1\r\n", "-ERR [AUTH]"}, {"", "EOF"}})
+			top.play([][2]string{{"TOP 1 0\r\n", "-ERR [AUTH]"}, {"", "EOF"}})
+			quit.play([][2]string{{"QUIT\r\n", "-ERR [AUTH]"}, {"", "EOF"}})
+			if name != "deleted" && len(w.rows()) != 1 {
+				t.Error("the mail was deleted")
+			}
+		})
+	}
+}
+
 func TestLogin_Refused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -9,6 +9,8 @@ var (
 	replyAuthFailed = pop3.Error{Code: "AUTH", Text: "Authentication failed"}
 	replyAuthWait   = pop3.Error{Code: "SYS/TEMP", Text: "Too many failed logins, please wait a little"}
 	replyDisabled   = pop3.Error{Code: "AUTH", Text: "This account is disabled"}
+	replyStale      = pop3.Error{Code: "AUTH", Text: "This login holds no more, log in again", End: true}
+	replyStopped    = pop3.Error{Code: "AUTH", Text: "This account is disabled, closing", End: true}
 	replyTrouble    = pop3.Error{Code: "SYS/TEMP", Text: "Trouble on our side, please try again later"}
 	replyDamaged    = pop3.Error{Code: "SYS/PERM", Text: "Stored data is damaged, please tell the operator"}
 	replyGone       = pop3.Error{Text: "The message is gone"}

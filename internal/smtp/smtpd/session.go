@@ -28,6 +28,10 @@ type session struct {
 	count    int                // of recipients
 	accounts []mailstore.AcctID // each once, as they came
 	byRcpt   []mailstore.AcctID // LMTP: the account of each recipient
+	// counted are those that Policy.Inbound has counted for a message that has not come.
+	counted []mailstore.AcctID
+	// alone: the first account may lack the room for what comes, so no other joins it.
+	alone bool
 }
 
 // Mechanisms is nothing where a password would go in clear over a network.
@@ -77,6 +81,9 @@ func (s *session) Mail(ctx context.Context, m smtp.Mail) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, CommandBudget)
 	defer cancel()
+	if err := s.still(ctx); err != nil {
+		return err
+	}
 	if err := s.b.o.Policy.Space(ctx); err != nil {
 		return s.b.refuse("MAIL", err)
 	}
@@ -89,6 +96,24 @@ func (s *session) Mail(ctx context.Context, m smtp.Mail) error {
 	return nil
 }
 
+// still ends the session of a login that holds no more: its password was
+// changed since, or its account disabled.
+func (s *session) still(ctx context.Context) error {
+	if s.id.Acct == 0 {
+		return nil
+	}
+	err := s.b.o.Auth.Still(ctx, s.id)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, auth.ErrDisabled):
+		return replyStopped
+	case auth.Stale(err):
+		return replyStale
+	}
+	return s.b.refuse("MAIL", err)
+}
+
 // Rcpt finds the account that gets a copy for a recipient.
 func (s *session) Rcpt(ctx context.Context, to addr.Addr) error {
 	ctx, cancel := context.WithTimeout(ctx, CommandBudget)
@@ -98,13 +123,9 @@ func (s *session) Rcpt(ctx context.Context, to addr.Addr) error {
 		return s.b.refuse("RCPT", err)
 	}
 	if !slices.Contains(s.accounts, id) {
-		if len(s.accounts) >= policy.MaxAccounts {
-			return replyAccounts
-		}
-		if err := s.room(ctx, id); err != nil {
+		if err := s.join(ctx, id); err != nil {
 			return s.b.refuse("RCPT", err)
 		}
-		s.accounts = append(s.accounts, id)
 	}
 	if s.c.Mode == smtp.LMTP {
 		s.byRcpt = append(s.byRcpt, id)
@@ -116,7 +137,7 @@ func (s *session) Rcpt(ctx context.Context, to addr.Addr) error {
 }
 
 // find is the account of a recipient. At the MX it does not help who asks for
-// many names, nor let an account be flooded.
+// many names.
 func (s *session) find(ctx context.Context, to addr.Addr) (mailstore.AcctID, error) {
 	if s.c.Mode != smtp.MX {
 		return s.b.o.Policy.Rcpt(ctx, s.from(), to)
@@ -129,18 +150,73 @@ func (s *session) find(ctx context.Context, to addr.Addr) (mailstore.AcctID, err
 	if mailstore.KindOf(err) != mailstore.NotExist || err == nil {
 		found()
 	}
-	if err != nil {
-		return 0, err
-	}
-	return id, s.b.o.Policy.Inbound(ctx, id)
+	return id, err
 }
 
-// room refuses a recipient whose account is full, unless its oldest mail makes room.
+// join makes an account one of the transaction's, if it can have the message.
+// All that can be known is said here, where it concerns one recipient: after
+// the message there is one reply for all. At the MX no account is flooded; it
+// is counted once, and given back by Reset if no message comes.
+func (s *session) join(ctx context.Context, id mailstore.AcctID) error {
+	if len(s.accounts) >= policy.MaxAccounts {
+		return replyAccounts
+	}
+	if id != s.id.Acct { // who logged in was looked at by MAIL
+		if err := s.room(ctx, id); err != nil {
+			return err
+		}
+	}
+	if s.c.Mode == smtp.MX {
+		if err := s.b.o.Policy.Inbound(ctx, id); err != nil {
+			return err
+		}
+		s.counted = append(s.counted, id)
+	}
+	s.accounts = append(s.accounts, id)
+	return nil
+}
+
+// room refuses an account that is disabled, or too full for what was declared;
+// unless its oldest mail makes room, then one that could never hold it. One read.
 func (s *session) room(ctx context.Context, id mailstore.AcctID) error {
-	if s.b.o.Policy.MakeRoom() || s.c.Mode == smtp.Submission {
+	a, err := s.b.o.Store.Account(ctx, id)
+	if err != nil {
+		return err
+	}
+	size := s.mail.Size + int64(len(s.prepend(s.b.o.Now())))
+	switch {
+	case a.Disabled:
+		return replyClosed
+	case a.Limits.Bytes > 0 && size > a.Limits.Bytes:
+		return replyOverQuota
+	case s.b.o.Policy.MakeRoom():
+		return nil
+	case full(&a, size):
+		return replyFull
+	}
+	return s.apart(&a, size)
+}
+
+// apart keeps an account from holding back others at the MX, whose senders
+// repeat a message for all if one has no room for it: without SIZE, one that
+// cannot take any message that may come is sent to by itself (RFC 5321 §4.5.3.1.10).
+func (s *session) apart(a *mailstore.Account, prepended int64) error {
+	if s.c.Mode != smtp.MX || s.mail.Size > 0 {
 		return nil
 	}
-	return s.b.o.Store.CheckQuota(ctx, id, s.mail.Size)
+	tight := full(a, s.b.o.Policy.MessageLimit()+prepended)
+	if len(s.accounts) == 0 {
+		s.alone = tight
+	} else if tight || s.alone {
+		return replyApart
+	}
+	return nil
+}
+
+// full tells whether one more message of so many bytes is more than an account may hold.
+func full(a *mailstore.Account, size int64) bool {
+	l := &a.Limits
+	return l.Bytes > 0 && a.Bytes+size > l.Bytes || l.Messages > 0 && a.Messages >= l.Messages
 }
 
 // Data stores the message.
@@ -162,8 +238,9 @@ func (s *session) Data(ctx context.Context, r io.Reader) ([]smtp.Reply, error) {
 	accts := s.b.o.Policy.Route(s.accounts)
 	done, err := s.deposit(ctx, accts, m)
 	if err != nil {
-		return nil, s.refuseData(err, len(accts))
+		return nil, s.refuseData(ctx, err, accts, m)
 	}
+	s.counted = nil
 	if s.c.Mode == smtp.MX {
 		return []smtp.Reply{replyAccepted}, nil
 	}
@@ -197,18 +274,35 @@ func (s *session) deposit(
 	return done, err
 }
 
-// refuseData is the reply to a message that could not be stored.
-func (s *session) refuseData(err error, accounts int) smtp.Reply {
+// refuseData is the reply to a message that could not be stored. What concerns
+// one of several accounts is for all of them a reason to try again: RCPT then
+// tells which it was.
+func (s *session) refuseData(
+	ctx context.Context, err error, accts []mailstore.AcctID, m *spool.Message,
+) smtp.Reply {
+	several := len(accts) > 1
 	switch k := mailstore.KindOf(err); {
-	case k == mailstore.NotExist && accounts > 1:
-		// One of them went since RCPT; tried again, RCPT tells which.
+	case several && (k == mailstore.NotExist || k == mailstore.Permission):
 		return replyTrouble
 	case k == mailstore.Permission:
 		return replyClosed // disabled since RCPT
-	case k == mailstore.Quota && s.b.o.Policy.MakeRoom():
+	case k == mailstore.Quota && (s.never(ctx, accts, m) || s.b.o.Policy.MakeRoom() && !several):
 		return replyOverQuota // not even alone does it fit
 	}
 	return s.b.refuse("DATA", err)
+}
+
+// never tells whether a message is more than any of the accounts may hold, so
+// that trying again is no use.
+func (s *session) never(ctx context.Context, accts []mailstore.AcctID, m *spool.Message) bool {
+	size := m.Size() + int64(len(s.prepend(s.b.o.Now())))
+	for _, id := range accts {
+		a, err := s.b.o.Store.Account(ctx, id)
+		if err != nil || a.Limits.Bytes <= 0 || size <= a.Limits.Bytes {
+			return false
+		}
+	}
+	return true
 }
 
 // deliverEach stores the message for LMTP: in one commit if that works, else
@@ -218,7 +312,7 @@ func (s *session) deliverEach(ctx context.Context, m *spool.Message) []smtp.Repl
 	_, err := s.deposit(ctx, s.accounts, m)
 	each := false
 	switch mailstore.KindOf(err) {
-	case mailstore.Quota, mailstore.NotExist:
+	case mailstore.Quota, mailstore.NotExist, mailstore.Permission, mailstore.Corrupt:
 		each = err != nil && len(s.accounts) > 1
 	}
 	for _, id := range s.accounts {
@@ -227,7 +321,7 @@ func (s *session) deliverEach(ctx context.Context, m *spool.Message) []smtp.Repl
 		}
 		replies[id] = replyAccepted
 		if err != nil {
-			replies[id] = s.refuseData(err, 1)
+			replies[id] = s.refuseData(ctx, err, []mailstore.AcctID{id}, m)
 		}
 	}
 	out := make([]smtp.Reply, len(s.byRcpt))
@@ -239,12 +333,17 @@ func (s *session) deliverEach(ctx context.Context, m *spool.Message) []smtp.Repl
 
 // Reset ends the transaction.
 func (s *session) Reset() {
-	s.mail, s.count = smtp.Mail{}, 0
-	s.to, s.accounts, s.byRcpt = nil, nil, nil
+	if len(s.counted) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), CommandBudget)
+		defer cancel()
+		s.b.o.Policy.NotInbound(ctx, s.counted...)
+	}
+	s.mail, s.count, s.alone = smtp.Mail{}, 0, false
+	s.to, s.accounts, s.byRcpt, s.counted = nil, nil, nil, nil
 }
 
-// Close ends the session.
-func (s *session) Close() {}
+// Close ends the session, and the transaction that is open.
+func (s *session) Close() { s.Reset() }
 
 // client is the address of the client without its port.
 func client(c *smtp.Client) string {

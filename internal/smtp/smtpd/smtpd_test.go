@@ -71,6 +71,7 @@ type world struct {
 	spool *spool.Pool
 	all   mailstore.AcctID // the catch-all
 	ann   mailstore.AcctID
+	rates policy.Strangers
 }
 
 const password = "correct horse battery"
@@ -114,6 +115,7 @@ func (w *world) account(address string) mailstore.AcctID {
 // server is one listener's server, in dev mode unless public.
 func (w *world) server(mode smtp.Mode, public bool) *smtp.Server {
 	p := policy.New(policy.Options{Public: public, Store: w.store, CatchAll: w.all, MessageLimit: 1 << 20,
+		Strangers: w.rates, Limiter: membus.NewLimits(nil),
 		Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	b := smtpd.New(smtpd.Options{Store: w.store, Auth: w.auth, Policy: p, Spool: w.spool, Hostname: "mx.d.example"})
 	return smtp.New(smtp.Options{Mode: mode, Hostname: "mx.d.example", MaxSize: 1 << 20, NewSession: b.NewSession})
