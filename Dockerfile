@@ -1,4 +1,6 @@
-# The image: one static binary and nothing else, run by nobody in particular.
+# The image: one static binary, and the roots by which it trusts an ACME server
+# (Mozilla's, from Debian's package ca-certificates in the image of Go), run by
+# nobody in particular.
 #
 #   docker build -t eider .
 #   docker run --rm -p 127.0.0.1:8025:8025 -p 127.0.0.1:1025:1025 eider
@@ -18,7 +20,8 @@ RUN go mod download
 COPY . .
 RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -buildvcs=false \
     -ldflags "-s -w -buildid= -X main.version=${VERSION}" -o /image/eider ./cmd/eider \
-    && mkdir -p /image/data /image/tmp
+    && mkdir -p /image/data /image/tmp /image/etc/ssl/certs \
+    && cp /etc/ssl/certs/ca-certificates.crt /image/etc/ssl/certs/
 
 FROM scratch
 COPY --from=build --chown=65532:65532 /image/ /

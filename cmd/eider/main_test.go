@@ -150,6 +150,7 @@ func TestUsage(t *testing.T) {
 		{"serve --nonsense", nil, 2, []string{"nonsense"}},
 		{"--smtp nowhere", nil, 2, []string{"smtp", "nowhere"}},
 		{"--config " + bad, nil, 2, []string{"bad.toml:1", "smpt"}},
+		{"serve --data /dev/null/x", []string{"EIDER_RETENTON=1d"}, 1, []string{"EIDER_RETENTON", "EIDER_RETENTION"}},
 		{"serve", []string{"EIDER_RETENTION=soon"}, 2, []string{"EIDER_RETENTION", "soon"}},
 		{"serve --store mongodb://u:secret@x:99999/y --data " + dir, nil, 1, []string{"--store mongodb"}},
 		{"serve --store postgres://u:secret@x:99999/y --data " + dir, nil, 1, []string{"--store postgres"}},

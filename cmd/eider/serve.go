@@ -19,6 +19,9 @@ func (c *serveCmd) Run(p *process, f flags) error {
 		return err
 	}
 	log := p.logger(cfg)
+	for _, text := range cfg.Warnings() {
+		log.Warn(text)
+	}
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("--data: %w", err)
 	}

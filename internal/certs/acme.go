@@ -6,10 +6,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/certmagic"
@@ -44,34 +47,49 @@ type ACME struct {
 
 // manager gets certificates and renews them, for names of the configuration only.
 type manager struct {
-	names  []string
-	cache  *certmagic.Cache
-	config *certmagic.Config
-	issuer *certmagic.ACMEIssuer
+	names   []string // in the order in which clients without a known name are shown them
+	every   time.Duration
+	log     *slog.Logger
+	storage *Storage
+	cache   *certmagic.Cache
+	config  *certmagic.Config
+	issuer  *certmagic.ACMEIssuer
+	told    atomic.Pointer[string] // the last refusal that the operator was told
+
+	mu   sync.Mutex
+	busy map[string]bool // names whose certificate is being got
 }
 
 // newManager prepares ACME; it asks nobody yet.
 func (c *Certs) newManager(names []string) (*manager, error) {
 	a := c.o.ACME
-	m := &manager{names: names}
+	m := &manager{names: names, every: upkeepEvery, log: c.o.Log, storage: NewStorage(c.o.KV), busy: map[string]bool{}}
+	if a.LookEvery > 0 {
+		m.every = min(m.every, a.LookEvery)
+	}
 	roots, err := a.roots()
 	if err != nil {
 		return nil, err
 	}
+	log := zap.New(zapCore{m})
 	m.cache = certmagic.NewCache(certmagic.CacheOptions{
 		GetConfigForCert:   func(certmagic.Certificate) (*certmagic.Config, error) { return m.config, nil },
-		RenewCheckInterval: a.LookEvery, Logger: zap.NewNop(),
+		RenewCheckInterval: a.LookEvery, Logger: log,
 	})
 	m.config = certmagic.New(m.cache, certmagic.Config{
-		Storage: NewStorage(c.o.KV), OnEvent: c.acmeEvent, Logger: zap.NewNop(), DisableStorageCheck: true,
-		DisableARI:     a.LookEvery > 0,
-		ShouldEmitFunc: func(event string) bool { return event != "tls_get_certificate" },
+		Storage: m.storage, OnEvent: m.event, Logger: log, DisableStorageCheck: true,
+		DisableARI: a.LookEvery > 0,
+		// Key and certificate are a row each: a renewal that is cut off between
+		// them leaves a pair only if the key is the same.
+		ReusePrivateKeys: true,
+		ShouldEmitFunc:   func(event string) bool { return event != "tls_get_certificate" },
 	})
 	m.issuer = certmagic.NewACMEIssuer(m.config, certmagic.ACMEIssuer{
 		CA: a.Directory, Email: a.Email, Agreed: true, TrustedRoots: roots, CertObtainTimeout: ObtainTime,
 		// The listeners are ours, and are open already: the library finds them so.
 		ListenHost: a.Host, AltHTTPPort: a.HTTPPort, AltTLSALPNPort: a.TLSPort,
-		DisableHTTPChallenge: a.HTTPPort == 0, DisableTLSALPNChallenge: a.TLSPort == 0, Logger: zap.NewNop(),
+		DisableHTTPChallenge: a.HTTPPort == 0, DisableTLSALPNChallenge: a.TLSPort == 0,
+		Logger: zap.NewNop(), // what it fails with comes as an event
 	})
 	m.config.Issuers = []certmagic.Issuer{m.issuer}
 	return m, nil
@@ -104,34 +122,21 @@ func (c *Certs) acmeNames() []string {
 	return out
 }
 
-// acmeEvent tells the operator how it goes.
-func (c *Certs) acmeEvent(_ context.Context, event string, data map[string]any) error {
+// event tells the operator how it goes.
+func (m *manager) event(_ context.Context, event string, data map[string]any) error {
 	name, _ := data["identifier"].(string)
 	switch event {
 	case "cert_obtained":
-		c.o.Log.Info("TLS certificate obtained by ACME", "name", name, "renewal", data["renewal"])
+		m.log.Info("TLS certificate obtained by ACME", "name", name, "renewal", data["renewal"])
 	case "cert_failed":
-		err, _ := data["error"].(error)
-		c.o.Log.Error("--acme: no certificate was given; it is tried again, and the one before stays in use",
-			"name", name, "server", c.o.ACME.Directory, "err", errorText(err))
+		text := "unknown"
+		if err, ok := data["error"].(error); ok {
+			text = err.Error()
+		}
+		m.told.Store(&text)
+		m.log.Error("--acme: no certificate was given; it is tried again, and the one before stays in use",
+			"name", name, "server", m.issuer.CA, "err", text)
 	}
-	return nil
-}
-
-func errorText(err error) string {
-	if err == nil {
-		return "unknown"
-	}
-	return err.Error()
-}
-
-// run gets and renews certificates until ctx ends.
-func (m *manager) run(ctx context.Context) error {
-	defer m.cache.Stop()
-	if err := m.config.ManageAsync(ctx, m.names); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("certs: --acme: %w", err)
-	}
-	<-ctx.Done()
 	return nil
 }
 
@@ -139,23 +144,50 @@ func (m *manager) run(ctx context.Context) error {
 var errNone = errors.New("certs: no certificate by ACME yet")
 
 // get finds the certificate for a handshake. A name that is not of the
-// configuration gets the first one's: what strangers ask for starts nothing.
+// configuration gets the first one's that is there: what strangers ask for
+// starts nothing.
 func (m *manager) get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-	known := slices.Contains(m.names, name)
-	if slices.Contains(hello.SupportedProtos, alpnProtocol) && !known {
+	names := m.names
+	if slices.Contains(m.names, name) {
+		names = []string{name}
+	} else if slices.Contains(hello.SupportedProtos, alpnProtocol) {
 		return nil, errNone
 	}
-	if !known {
+	for _, n := range names {
 		h := *hello
-		h.ServerName = m.names[0]
-		hello = &h
+		h.ServerName = n
+		cert, err := m.config.GetCertificate(&h)
+		if err == nil && cert != nil && len(cert.Certificate) > 0 {
+			return cert, nil
+		}
 	}
-	cert, err := m.config.GetCertificate(hello)
-	if err != nil || cert == nil || len(cert.Certificate) == 0 {
-		return nil, errNone
+	return nil, errNone
+}
+
+// end is when the certificate in use for a name ends, if there is one.
+func (m *manager) end(name string) (end time.Time, ok bool) {
+	for _, c := range m.cache.AllMatchingCertificates(name) {
+		if c.Leaf != nil && c.Leaf.NotAfter.After(end) {
+			end, ok = c.Leaf.NotAfter, true
+		}
 	}
-	return cert, nil
+	return end, ok
+}
+
+// notAfter is when the first of all certificates ends: now, if one is not there yet.
+func (m *manager) notAfter() time.Time {
+	var first time.Time
+	for _, name := range m.names {
+		end, ok := m.end(name)
+		if !ok {
+			return time.Now()
+		}
+		if first.IsZero() || end.Before(first) {
+			first = end
+		}
+	}
+	return first
 }
 
 // HTTPChallenges answers the challenge HTTP-01 (RFC 8555 §8.3) of any server

@@ -11,12 +11,19 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/caddyserver/certmagic"
+	"go.uber.org/zap"
+
 	"github.com/eidermail/eider/internal/certs"
+	"github.com/eidermail/eider/internal/kv"
+	"github.com/eidermail/eider/internal/kv/faultkv"
 	"github.com/eidermail/eider/internal/kv/memkv"
 	"github.com/eidermail/eider/test/harness"
 )
@@ -173,6 +180,136 @@ func TestACME_Refused(t *testing.T) {
 	if c := s.shown(t, "mail.example.test"); c.VerifyHostname("mail.example.test") != nil {
 		t.Error("meanwhile there is no certificate for the name")
 	}
+	// The one that stands in is none that clients take: who watches must not see its end.
+	if left := time.Until(s.NotAfter()); left > 0 {
+		t.Errorf("the certificate that is not there ends in %v", left)
+	}
+	if n := strings.Count(s.log.String(), "level=ERROR"); n != 1 {
+		t.Errorf("one refusal is told %d times: %s", n, s.log)
+	}
+}
+
+// nobody is a directory where no ACME server is.
+const nobody = "https://127.0.0.1:1/dir"
+
+// keep puts key and certificate for a name into a store as ACME does.
+func keep(t *testing.T, store kv.Store, directory, name, certFile, keyFile string) {
+	t.Helper()
+	issuer, k := (&certmagic.ACMEIssuer{CA: directory}).IssuerKey(), certmagic.StorageKeys
+	cert, err := os.ReadFile(certFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.ReadFile(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, b := range map[string][]byte{k.SiteCert(issuer, name): cert, k.SitePrivateKey(issuer, name): key,
+		k.SiteMeta(issuer, name): []byte(`{"sans":["` + name + `"]}`)} {
+		if err := certs.NewStorage(store).Store(t.Context(), file, b); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// awaitIssuer waits until a client of a name is shown a certificate of that issuer.
+func (s *webServer) awaitIssuer(t *testing.T, name, issuer string) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		got := s.shown(t, name)
+		if got.Issuer.CommonName == issuer {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%q is shown one of %q: %s", name, got.Issuer.CommonName, s.log)
+		}
+	}
+}
+
+// TestACME_OneReadFails: a certificate that could not be read at the start is
+// taken a moment later, and the operator is told.
+func TestACME_OneReadFails(t *testing.T) {
+	t.Parallel()
+	const name = "mail.example.test"
+	store := faultkv.Wrap(memkv.New(), 1)
+	certFile, keyFile := harness.SelfSigned(t, t.TempDir(), name, time.Now().Add(time.Hour))
+	keep(t, store, nobody, name, certFile, keyFile)
+	store.FailNth(faultkv.Get, 2, kv.ErrUnavailable) // the first is for the self-signed one
+	s := serveACME(t, certs.Options{KV: store, Names: []string{name}, ACME: certs.ACME{Directory: nobody, HTTPPort: 1,
+		LookEvery: 100 * time.Millisecond}}, "127.0.0.1:0", "127.0.0.1:0")
+	s.awaitIssuer(t, name, name)
+	if left := time.Until(s.NotAfter()); left < 50*time.Minute || left > time.Hour {
+		t.Errorf("it ends in %v", left)
+	}
+	if log := s.log.String(); !strings.Contains(log, "--acme") || !strings.Contains(log, kv.ErrUnavailable.Error()) {
+		t.Errorf("nobody is told: %s", log)
+	}
+}
+
+// TestACME_TornPair: key and certificate that do not belong together, after a
+// write that was cut off, are replaced.
+func TestACME_TornPair(t *testing.T) {
+	t.Parallel()
+	const name = "mail.example.test"
+	p := harness.FreePorts(t, 2)
+	a := harness.StartACME(t, p[0], p[1], time.Hour)
+	store, dir := memkv.New(), t.TempDir()
+	certFile, _ := harness.SelfSigned(t, dir, name, time.Now().Add(time.Hour))
+	_, keyFile := harness.SelfSigned(t, dir, "other.test", time.Now().Add(time.Hour))
+	keep(t, store, a.Directory, name, certFile, keyFile)
+	s := serveACME(t, certs.Options{KV: store, Names: []string{name}, ACME: certs.ACME{Directory: a.Directory,
+		CAFile: a.CA, HTTPPort: 1, LookEvery: time.Second}}, fmt.Sprintf("127.0.0.1:%d", p[0]), "127.0.0.1:0")
+	await(t, nil, s)
+	if n := a.Issued(t); n != 1 || !strings.Contains(s.log.String(), "belong together") {
+		t.Errorf("%d certificates: %s", n, s.log)
+	}
+}
+
+// TestACME_NoName: a client that names nobody is shown the first certificate
+// that is there; one whose name has none yet, the self-signed one, which has it.
+func TestACME_NoName(t *testing.T) {
+	t.Parallel()
+	store, dir := memkv.New(), t.TempDir()
+	names := []string{"first.example.test", "second.example.test", "third.example.test"}
+	for _, name := range names[1:] {
+		certFile, keyFile := harness.SelfSigned(t, dir, name, time.Now().Add(time.Hour))
+		keep(t, store, nobody, name, certFile, keyFile)
+	}
+	s := serveACME(t, certs.Options{KV: store, Names: names, ACME: certs.ACME{Directory: nobody, HTTPPort: 1,
+		LookEvery: time.Second}}, "127.0.0.1:0", "127.0.0.1:0")
+	s.awaitIssuer(t, names[2], names[2])
+	for _, name := range []string{"", "other.example.test"} {
+		s.awaitIssuer(t, name, names[1])
+	}
+	if c := s.shown(t, names[0]); c.VerifyHostname(names[0]) != nil {
+		t.Errorf("%s is shown one for %v", names[0], c.DNSNames)
+	}
+	if left := time.Until(s.NotAfter()); left > 0 {
+		t.Errorf("one certificate is missing, and the first ends in %v", left)
+	}
+}
+
+// TestACME_LibraryErrors: what the ACME library fails with beside orders is in
+// the server's log, without what may be secret.
+func TestACME_LibraryErrors(t *testing.T) {
+	t.Parallel()
+	var out harness.Log
+	log := certs.LibraryLog(slog.New(slog.NewTextHandler(&out, nil)))
+	log.Warn("a detail")
+	log.Error("could not get certificate from issuer", zap.String("identifier", "a.test")) // is an event as well
+	if got := out.String(); got != "" {
+		t.Errorf("%s", got)
+	}
+	log.Named("renew").Error("will retry", zap.Error(errors.New("saving assets: no space")), zap.Any("storage", "postgres://u:s3cret@h"),
+		zap.Strings("identifiers", []string{"a.test"}))
+	for _, w := range []string{"level=ERROR", "--acme", "will retry", "saving assets: no space", "a.test"} {
+		if !strings.Contains(out.String(), w) {
+			t.Errorf("no %q in %s", w, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "s3cret") {
+		t.Error(out.String())
+	}
 }
 
 func TestACME_Settings(t *testing.T) {
@@ -248,6 +385,38 @@ func TestStorage(t *testing.T) {
 	if err := b.Unlock(ctx, "one"); err != nil || b.Unlock(ctx, "one") == nil {
 		t.Error("unlocked twice")
 	}
+}
+
+// TestStorage_LockEnds: who holds a lock too long loses it, and may say so late.
+func TestStorage_LockEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := memkv.New()
+		a, b := certs.NewStorage(store.Handle()), certs.NewStorage(store.Handle())
+		if err := a.Lock(t.Context(), "one"); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		long, end := context.WithTimeout(t.Context(), 2*certs.LockTime)
+		defer end()
+		if err := b.Lock(long, "one"); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(began); d < certs.LockTime || d > certs.LockTime+time.Minute {
+			t.Errorf("the next one waited %v", d)
+		}
+		if err := a.Unlock(t.Context(), "one"); err != nil {
+			t.Errorf("given back late: %v", err)
+		}
+		short, cancel := context.WithTimeout(t.Context(), certs.LockTime/2)
+		defer cancel()
+		if err := a.Lock(short, "one"); err == nil {
+			t.Error("the first one's word has freed the second one's lock")
+		}
+		if err := b.Unlock(t.Context(), "one"); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestStorage_ManyFiles: a list ends at MaxFiles, however many there are.

@@ -44,7 +44,8 @@ type Options struct {
 	// KV keeps the self-signed certificate.
 	KV kv.Store
 	// Names are host names, beside localhost and this machine's, that the
-	// self-signed certificate must be good for: --public-host, --allow-host.
+	// self-signed certificate must be good for: --public-host, --allow-host. With
+	// ACME clients that name no other are shown the first one's.
 	Names []string
 	// CAFile is where the self-signed CA's public part is written, for clients
 	// to be pointed at; "" writes none.
@@ -116,7 +117,8 @@ func (c *Certs) openACME() error {
 // it ends, until ctx ends; it returns nil then.
 func (c *Certs) Run(ctx context.Context) error {
 	if c.acme != nil {
-		return c.acme.run(ctx)
+		c.acme.run(ctx)
+		return nil
 	}
 	t := time.NewTicker(lookEvery)
 	defer t.Stop()
@@ -270,12 +272,12 @@ func (c *Certs) CAFile() string {
 	return c.o.CAFile
 }
 
-// NotAfter is when the certificate in use ends.
+// NotAfter is when the certificate in use ends; with ACME the first of all that
+// there should be. One that has not come yet has ended: the self-signed one that
+// stands in for it is none that clients take.
 func (c *Certs) NotAfter() time.Time {
 	if c.acme != nil {
-		if cert, err := c.acme.get(&tls.ClientHelloInfo{ServerName: c.acme.names[0]}); err == nil && cert.Leaf != nil {
-			return cert.Leaf.NotAfter
-		}
+		return c.acme.notAfter()
 	}
 	return c.cert.Load().Leaf.NotAfter
 }

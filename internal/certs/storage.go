@@ -23,6 +23,10 @@ const StorageTime = 30 * time.Second
 // Limit: files of ACME that are listed.
 const MaxFiles = 10_000
 
+// Pace: longest time that a lock is held. Who orders in vain tries again for
+// weeks, and must not keep the others, which may reach the ACME server, from it.
+const LockTime = ObtainTime + time.Minute
+
 // lockTTL is how long a lock outlives the server that held it.
 const lockTTL = 30 * time.Second
 
@@ -36,7 +40,7 @@ type Storage struct {
 	locks map[string]*lock // held by this process
 }
 
-// lock is a lease that is held until free is closed.
+// lock is a lease that is held until free is closed, or for LockTime.
 type lock struct {
 	free chan struct{}
 	done chan struct{} // closed when it is given back
@@ -153,9 +157,9 @@ func (s *Storage) Stat(ctx context.Context, name string) (certmagic.KeyInfo, err
 	return certmagic.KeyInfo{Key: name}, nil
 }
 
-// Lock waits for a lock and renews it until Unlock. A server that was frozen
-// can lose it meanwhile: then two ask for the same certificate, which costs an
-// order and harms nothing.
+// Lock waits for a lock and renews it until Unlock, at most for LockTime. A
+// server that was frozen can lose it meanwhile: then two ask for the same
+// certificate, which costs an order and harms nothing.
 func (s *Storage) Lock(ctx context.Context, name string) error {
 	l := &lock{free: make(chan struct{}), done: make(chan struct{})}
 	held, failed := make(chan struct{}), make(chan error, 1)
@@ -165,8 +169,11 @@ func (s *Storage) Lock(ctx context.Context, name string) error {
 		defer cancel()
 		failed <- lease.Run(wait, s.kv, certKey(kindLock, name), lockTTL, func(ctx context.Context, _ *lease.Lease) error {
 			close(held)
+			most := time.NewTimer(LockTime)
+			defer most.Stop()
 			select {
 			case <-l.free:
+			case <-most.C:
 			case <-ctx.Done():
 			}
 			return nil
@@ -187,7 +194,7 @@ func (s *Storage) Lock(ctx context.Context, name string) error {
 	return nil
 }
 
-// Unlock gives a lock back.
+// Unlock gives a lock back, if it is still held.
 func (s *Storage) Unlock(_ context.Context, name string) error {
 	s.mu.Lock()
 	l := s.locks[name]

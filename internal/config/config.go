@@ -77,7 +77,8 @@ type Config struct {
 	ACMEEmail   string   `toml:"acme-email" placeholder:"ADDRESS" group:"tls"`
 	ACMECA      string   `toml:"acme-ca" placeholder:"FILE" group:"tls"`
 
-	origin map[string]string
+	origin   map[string]string
+	warnings []string
 }
 
 // Public tells whether strangers are served.
@@ -91,6 +92,9 @@ func (c *Config) Origin(name string) string {
 	}
 	return "default"
 }
+
+// Warnings are what the operator may have meant otherwise.
+func (c *Config) Warnings() []string { return c.warnings }
 
 // Listener is one listener's flag name and address.
 type Listener struct {

@@ -110,6 +110,13 @@ func TestMistakesNameTheirPlace(t *testing.T) {
 		want       []string
 	}{
 		{name: "unknown key", file: "\n\nretention = \"1d\"\nretenton = \"2d\"\n", want: []string{":4:", "retenton"}},
+		{name: "another case", file: "smtp = \"off\"\n  Create = \"off\"\n", want: []string{":2:", `"Create"`, `did you mean "create"`}},
+		{name: "table in capitals", file: "[ADVERTISE]\nhttp = \"http://x\"\n", want: []string{":1:", `did you mean "advertise"`}},
+		{name: "nearly a key", file: "retenton = \"2d\"\n", want: []string{`did you mean "retention"`}},
+		{name: "seconds?", file: "\ndrain-delay = 30\n", want: []string{":2:", "drain-delay", "has no unit", "30s"}},
+		{name: "past", file: "retention = -1\n", want: []string{":1:", "retention", "not a time span"}},
+		{name: "less than nothing", file: "store-max-bytes = -1\n", want: []string{":1:", "store-max-bytes", "not a size"}},
+		{name: "no unit", env: map[string]string{"EIDER_DRAIN_DELAY": "30"}, want: []string{"EIDER_DRAIN_DELAY", "30s"}},
 		{name: "unknown table", file: "[smtp2]\nx = 1\n", want: []string{":1:", "smtp2"}},
 		{name: "bad value", file: "smtp = \":1\"\nretention = \"soon\"\n", want: []string{":2:", "soon"}},
 		{name: "bad type", file: "account-messages = \"many\"\n", want: []string{":1:"}},
@@ -171,6 +178,7 @@ trusted-nets = ["10.1.2.3/8", "fd00::/8"]
 allow-host = ["a.example", "b.example"]
 account-messages = 7
 account-quota = 12345
+retention = 0
 [advertise]
 http = "https://x.example"
 `)}})
@@ -178,8 +186,43 @@ http = "https://x.example"
 		t.Fatal(err)
 	}
 	if cfg.SMTP.On() || len(cfg.TrustedNets) != 2 || len(cfg.AllowHost) != 2 || cfg.AccountMessages != 7 ||
-		cfg.AccountQuota != 12345 || cfg.Advertise["http"] != "https://x.example" {
+		cfg.AccountQuota != 12345 || cfg.Retention != 0 || cfg.Origin("retention") == "default" || cfg.Advertise["http"] != "https://x.example" {
 		t.Errorf("%+v", cfg)
+	}
+}
+
+// TestMisspeltVariables: who sets nearly a setting is told, and nobody else.
+func TestMisspeltVariables(t *testing.T) {
+	for name, want := range map[string]string{
+		"EIDER_RETENTOIN": "EIDER_RETENTION", "EIDER_PUBLICHOST": "EIDER_PUBLIC_HOST", "EIDER_SMPT": "EIDER_SMTP",
+		"EIDER_TLS_KEYS": "EIDER_TLS_KEY", "EIDER_Create": "EIDER_CREATE", "EIDER_ACOUNT_QOUTA": "EIDER_ACCOUNT_QUOTA",
+		"EIDER_TRUSTED_NET": "EIDER_TRUSTED_NETS",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, "1")
+			cfg, err := config.Load(config.Sources{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(cfg.Warnings(), "\n"); !strings.Contains(got, name+",") || !strings.Contains(got, "did you mean "+want+"?") {
+				t.Errorf("%q", got)
+			}
+			if cfg, err = config.Load(config.Sources{Env: env(nil)}); err != nil || len(cfg.Warnings()) > 0 {
+				t.Errorf("where variables are not heeded: %v %v", cfg.Warnings(), err)
+			}
+		})
+	}
+	// Kubernetes', the tests', and what commands are told.
+	for _, name := range strings.Fields(`EIDER_PORT EIDER_PORT_25_TCP EIDER_PORT_443_TCP_ADDR EIDER_SERVICE_HOST
+		EIDER_SERVICE_PORT_HTTPS EIDER_SMTP_PORT EIDER_SMTP_SERVICE_HOST EIDER_TEST_SMTP EIDER_TEST_HTTP EIDER_CORPUS
+		EIDER_BINARY EIDER_CA EIDER_USER EIDER_PASS EIDER_API EIDER_WEB EIDER_TOKEN EIDER_ADMIN_KEY EIDER_SOAK EIDER_SEED
+		EIDER_OLD EIDER_KEEP EIDER_IDLE EIDER_PART EIDER_KILLS EIDER_ACCOUNTS EIDER_ATTACKS EIDER_SCRIPT EIDER_CHROMIUM
+		EIDER_DOVECOT EIDER_BENCH_BASE EIDER_MAKE_FORMAT EIDER_SCREENSHOTS EIDER_FILL_DISK EIDER_SMTP EIDER_CONFIG`) {
+		t.Setenv(name, "") // which sets nothing
+	}
+	cfg, err := config.Load(config.Sources{})
+	if err != nil || len(cfg.Warnings()) > 0 {
+		t.Errorf("%q %v", cfg.Warnings(), err)
 	}
 }
 

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -96,6 +98,7 @@ func Load(src Sources) (*Config, error) {
 	if err := c.fill(all, src.Env); err != nil {
 		return nil, err
 	}
+	c.warnings = misspelt(os.Environ(), src.Env, all)
 	return c, c.check()
 }
 
@@ -127,10 +130,45 @@ func (c *Config) readFile(src Sources) error {
 	if err := toml.Unmarshal(text, &keys); err != nil {
 		return tomlError(name, err)
 	}
-	for k := range keys {
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		if err := c.checkKey(k, keys[k]); err != nil {
+			return fmt.Errorf("%s:%d: %w", name, lineOf(text, k), err)
+		}
 		c.origin[k] = name
 	}
 	return nil
+}
+
+// checkKey refuses what the decoder takes in silence: a setting's name in
+// another case, which would not be known as set, and a number where a text has
+// more to it: 30 would be nanoseconds.
+func (c *Config) checkKey(key string, value any) error {
+	all := settings()
+	i := slices.IndexFunc(all, func(s setting) bool { return s.name == key })
+	if i < 0 {
+		return fmt.Errorf("there is no setting %q%s", key, meant(key, all))
+	}
+	n, ok := value.(int64)
+	if !ok {
+		return nil
+	}
+	if err := c.set(all[i], strconv.FormatInt(n, 10)); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
+}
+
+// lineOf is the line on which a key of the file is set.
+func lineOf(text []byte, key string) int {
+	n := 0
+	for line := range bytes.Lines(text) {
+		n++
+		rest, ok := bytes.CutPrefix(bytes.TrimLeft(line, " \t[\"'"), []byte(key))
+		if ok && len(rest) > 0 && strings.IndexByte(" \t=.]\"'", rest[0]) >= 0 {
+			return n
+		}
+	}
+	return 1
 }
 
 // tomlError names file and line.
@@ -140,7 +178,8 @@ func tomlError(name string, err error) error {
 		var lines []string
 		for _, e := range strict.Errors {
 			row, _ := e.Position()
-			lines = append(lines, fmt.Sprintf("%s:%d: there is no setting %q", name, row, strings.Join(e.Key(), ".")))
+			key := strings.Join(e.Key(), ".")
+			lines = append(lines, fmt.Sprintf("%s:%d: there is no setting %q%s", name, row, key, meant(key, settings())))
 		}
 		return errors.New(strings.Join(lines, "\n"))
 	}

@@ -82,6 +82,9 @@ func (d *Duration) UnmarshalText(b []byte) error {
 	}
 	if rest != "" {
 		v, err := time.ParseDuration(rest)
+		if n, e := strconv.ParseFloat(text, 64); e == nil && n > 0 && n <= maxDays {
+			return fmt.Errorf("%q has no unit: write %ss, %sm, %sh or %sd", text, text, text, text, text)
+		}
 		if err != nil || v < 0 || v > maxDays*24*time.Hour {
 			return bad
 		}

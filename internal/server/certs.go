@@ -30,10 +30,7 @@ func wantStartTLS(s config.StartTLS, trusted bool) bool {
 func (s *Server) openCerts(ctx context.Context) error {
 	cfg := s.o.Config
 	o := certs.Options{CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, KV: s.kv, Log: s.o.Log, Now: s.o.Now,
-		Names: append([]string{}, cfg.AllowHost...)}
-	if cfg.Public() {
-		o.Names = append(o.Names, cfg.PublicHost)
-	}
+		Names: certNames(cfg)}
 	if s.o.ControlDir != "" {
 		o.CAFile = filepath.Join(s.o.ControlDir, "ca.pem")
 	}
@@ -55,6 +52,15 @@ func (s *Server) openCerts(ctx context.Context) error {
 			"set --acme, or --tls-cert and --tls-key")
 	}
 	return nil
+}
+
+// certNames are the names that certificates are for. The public host is first:
+// its certificate is what clients see that tell no name (SNI).
+func certNames(cfg *config.Config) []string {
+	if !cfg.Public() {
+		return cfg.AllowHost
+	}
+	return append([]string{cfg.PublicHost}, cfg.AllowHost...)
 }
 
 // hostPart is the address that the web listeners are open on; "" for every one.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -179,6 +180,13 @@ func TestMistakes_ACMERefuses(t *testing.T) {
 			out, err := harness.TryRun(20*time.Second, "curl", "-ksS", "-m", "10", "-H", "Host: mail.example.test", "https://"+s.HTTPS+"/readyz")
 			if err != nil || strings.TrimSpace(out) != "ok" {
 				t.Errorf("meanwhile: %v %s", err, out)
+			}
+			// What stands in must not look like a certificate with years to go.
+			out = harness.Run(t, 20*time.Second, "curl", "-fsS", "-m", "10", "http://"+s.Admin+"/metrics")
+			_, left, _ := strings.Cut(out, "\neider_certificate_seconds ")
+			left, _, _ = strings.Cut(left, "\n")
+			if v, err := strconv.ParseFloat(left, 64); err != nil || v > 0 || strings.Contains(s.Output(), "panic") {
+				t.Errorf("eider_certificate_seconds is %q, %v\n%s", left, err, s.Output())
 			}
 		})
 	}

@@ -6,12 +6,15 @@
 package release_test
 
 import (
+	"crypto/x509"
 	"debug/elf"
 	"encoding/json"
+	"encoding/pem"
 	"net/smtp"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"syscall"
@@ -142,14 +145,7 @@ func TestImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	copyFile(t, harness.Binary(t), filepath.Join(root, "eider"))
-	for _, d := range []string{"data", "tmp"} {
-		if err := os.Mkdir(filepath.Join(root, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chown(filepath.Join(root, d), 65532, 65532); err != nil {
-			t.Fatal(err)
-		}
-	}
+	beside(t, root)
 	var env []string
 	for k, v := range i.Env {
 		if strings.HasPrefix(v, ":") { // a port: a free one on loopback instead
@@ -198,6 +194,60 @@ func TestImage(t *testing.T) {
 	}
 }
 
+// beside makes what the image holds beside the binary, as the Dockerfile's first
+// stage does: by the commands of its RUN line that name no Go. Then it is the
+// user's, as COPY makes it.
+func beside(t *testing.T, root string) {
+	t.Helper()
+	text, err := os.ReadFile(file(t, "Dockerfile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	joined := strings.ReplaceAll(string(text), "\\\n", " ")
+	done := 0
+	for line := range strings.Lines(joined) {
+		if run, ok := strings.CutPrefix(line, "RUN "); ok && strings.Contains(run, "/image/") {
+			for cmd := range strings.SplitSeq(run, "&&") {
+				if !strings.Contains(cmd, "go build") {
+					harness.Run(t, toolTime, "sh", "-ec", strings.ReplaceAll(cmd, "/image/", root+"/"))
+					done++
+				}
+			}
+		}
+	}
+	if done == 0 {
+		t.Fatal("the Dockerfile makes nothing in /image/")
+	}
+	harness.Run(t, toolTime, "chown", "-R", "65532:65532", root)
+}
+
+// TestImageRoots: the image has the roots that ACME servers are trusted by,
+// where Go looks for them, with Let's Encrypt's among them.
+func TestImageRoots(t *testing.T) {
+	if os.Getuid() != 0 {
+		harness.NoRight(t, "chown")
+	}
+	root := t.TempDir()
+	beside(t, root)
+	b, err := os.ReadFile(filepath.Join(root, "etc/ssl/certs/ca-certificates.crt"))
+	if err != nil {
+		t.Fatalf("--acme on cannot work in the image: %v", err)
+	}
+	for name := ""; ; {
+		var block *pem.Block
+		if block, b = pem.Decode(b); block == nil {
+			t.Fatalf("there is no root of Let's Encrypt; the last is %s", name)
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name = c.Subject.CommonName; name == "ISRG Root X1" {
+			return
+		}
+	}
+}
+
 func copyFile(t *testing.T, from, to string) {
 	t.Helper()
 	b, err := os.ReadFile(from)
@@ -237,6 +287,30 @@ func TestCompose(t *testing.T) {
 	}
 	if out, err := harness.TryRun(toolTime, "docker-compose", "-f", bad, "config"); err == nil {
 		t.Errorf("a mistake was taken:\n%s", out)
+	}
+}
+
+// TestComposeCluster: docker-compose can read the cluster; every part comes back
+// after a loss, and the servers have the time that draining takes.
+func TestComposeCluster(t *testing.T) {
+	harness.Need(t, "docker-compose")
+	out := harness.Run(t, toolTime, "docker-compose", "-f", file(t, "deploy/compose-cluster.yaml"), "config")
+	_, out, _ = strings.Cut("\n"+out, "\nservices:\n")
+	services := regexp.MustCompile(`(?m)^  [a-z0-9]+:\n(?:    .*\n)+`).FindAllString(out, -1)
+	servers := 0
+	for _, s := range services {
+		if !strings.Contains(s, "\n    restart: unless-stopped\n") {
+			t.Errorf("it stays away after a loss:\n%s", s)
+		}
+		if strings.Contains(s, "\n    image: eider\n") {
+			servers++
+			if !regexp.MustCompile(`\n    stop_grace_period: (60s|1m0s)\n`).MatchString(s) {
+				t.Errorf("it is killed while it drains:\n%s", s)
+			}
+		}
+	}
+	if len(services) != 6 || servers != 3 {
+		t.Errorf("%d services, %d of them servers, in\n%s", len(services), servers, out)
 	}
 }
 
