@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/eidermail/eider/internal/auth"
-	"github.com/eidermail/eider/internal/mailstore"
 )
 
 type callerKey struct{}
@@ -50,16 +49,11 @@ func (a *API) identify(w http.ResponseWriter, r *http.Request) (*http.Request, b
 // still fails where who asked may not have what is about to be sent: the account
 // has another password by now, is disabled, or is gone. One read.
 func (a *API) still(ctx context.Context, c caller) error {
-	acct, err := a.o.Store.Account(ctx, c.Acct)
-	switch {
-	case mailstore.KindOf(err) == mailstore.NotExist:
-		return errEnded
-	case err != nil:
-		return err
-	case acct.CredEpoch != c.CredEpoch || acct.Disabled:
+	err := a.o.Auth.Still(ctx, c.Identity)
+	if auth.Stale(err) {
 		return errEnded
 	}
-	return nil
+	return err
 }
 
 // errEnded is for who was let in and would not be any more.
