@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,9 +182,10 @@ func (full) Update(ctx context.Context, _ [][]byte, _ func(kv.Tx) error, _ ...kv
 func TestACrowd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		commits := true
+		var commits atomic.Bool
+		commits.Store(true)
 		n := node.New(t.Context(), node.Options{KV: full{memkv.New()}, Bus: membus.New(), Shared: true, Committed: func() time.Time {
-			if commits {
+			if commits.Load() {
 				return time.Now()
 			}
 			return time.Time{}
@@ -197,7 +199,7 @@ func TestACrowd(t *testing.T) {
 				t.Fatalf("while commits are taken: %+v", s)
 			}
 		}
-		commits = false
+		commits.Store(false)
 		time.Sleep(node.AwayTime + 2*node.AttemptTime)
 		if n.State().Ready {
 			t.Error("without commits it is ready still")
@@ -214,11 +216,13 @@ func TestACrowd(t *testing.T) {
 func TestAClockThatGoesBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var back time.Duration
-		w := newWorldOn(t, memkv.Open(memkv.Options{Now: func() time.Time { return time.Now().Add(-back) }}), true)
+		var back atomic.Int64
+		w := newWorldOn(t, memkv.Open(memkv.Options{Now: func() time.Time {
+			return time.Now().Add(-time.Duration(back.Load()))
+		}}), true)
 		defer w.end()
 		time.Sleep(10 * time.Second)
-		back = 20 * time.Second
+		back.Store(int64(20 * time.Second))
 		time.Sleep(5 * time.Second)
 		for _, s := range w.ways {
 			s.Away(true)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,8 +20,13 @@ func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var said bytes.Buffer
 		var m meter.Meter
-		answer, wrong := meter.Size{Used: 100, Spare: 30}, error(nil)
-		asked := 0
+		var mu sync.Mutex
+		answer, wrong, asked := meter.Size{Used: 100, Spare: 30}, error(nil), 0
+		say := func(size meter.Size, err error) {
+			mu.Lock()
+			defer mu.Unlock()
+			answer, wrong = size, err
+		}
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		see := func(used, spare int64) {
@@ -34,6 +40,8 @@ func TestWatch(t *testing.T) {
 		go func() {
 			defer close(done)
 			m.Watch(ctx, slog.New(slog.NewTextHandler(&said, nil)), func(context.Context) (meter.Size, error) {
+				mu.Lock()
+				defer mu.Unlock()
 				asked++
 				return answer, wrong
 			})
@@ -44,10 +52,10 @@ func TestWatch(t *testing.T) {
 		}
 		synctest.Wait()
 		see(100, 30)
-		answer, wrong = meter.Size{}, errors.New("away")
+		say(meter.Size{}, errors.New("away"))
 		pass(3)
 		see(100, 30)
-		answer, wrong = meter.Size{Used: 10, Spare: 70}, nil
+		say(meter.Size{Used: 10, Spare: 70}, nil)
 		pass(1)
 		see(10, 10)
 		stop()

@@ -122,6 +122,8 @@ func TestTurns(t *testing.T) {
 			}()
 		}
 		time.Sleep(time.Minute)
+		turns.mu.Lock()
+		defer turns.mu.Unlock()
 		if most.Load() != AllSends || refused.Load() == 0 || len(turns.used) != 0 || turns.total != 0 {
 			t.Errorf("%d at once, %d went without, %d are left", most.Load(), refused.Load(), turns.total)
 		}
