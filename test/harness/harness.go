@@ -79,8 +79,11 @@ func Root(t testing.TB) string {
 	return filepath.Join(filepath.Dir(self), "..", "..")
 }
 
-//rules:allow var the binary is built once for all tests of a process
-var build = sync.OnceValues(buildBinary)
+//rules:allow var what all tests of a process share
+var shared = struct {
+	binary func() (string, error) // built once
+	ports  portBlock
+}{binary: sync.OnceValues(buildBinary)}
 
 func buildBinary() (string, error) {
 	if p := os.Getenv("EIDER_BINARY"); p != "" {
@@ -105,7 +108,7 @@ func buildBinary() (string, error) {
 // Binary builds eider once per test process, or takes EIDER_BINARY.
 func Binary(t testing.TB) string {
 	t.Helper()
-	bin, err := build()
+	bin, err := shared.binary()
 	if err != nil {
 		t.Fatal(err)
 	}
