@@ -208,16 +208,17 @@ func (j *Janitor) shard(ctx context.Context, shard byte, now time.Time, r *Repor
 func (j *Janitor) doubted(ctx context.Context, shard byte, limit uint32) (from []byte, err error) {
 	since := limit - min(limit, uint32(Overdue/time.Second))
 	from = row.Deadlines(shard, since)
+	if j.said {
+		return from, nil
+	}
 	first := kv.Range{Start: row.Deadlines(shard, 0), End: from, Limit: 1, KeysOnly: true}
 	for _, err := range j.o.KV.Scan(ctx, first) {
 		if err != nil {
 			return nil, err
 		}
-		if !j.said {
-			j.said = true
-			j.o.Log.Warn("mail should have gone more than a day ago: if this machine's clock is wrong, set it now",
-				"it goes in", (j.o.Doubt - time.Since(j.began)).Round(time.Second).String())
-		}
+		j.said = true
+		j.o.Log.Warn("mail should have gone more than a day ago: if this machine's clock is wrong, set it now",
+			"it goes in", (j.o.Doubt - time.Since(j.began)).Round(time.Second).String())
 	}
 	return from, nil
 }

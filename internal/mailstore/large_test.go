@@ -15,6 +15,7 @@ import (
 	"github.com/eidermail/eider/internal/kv/faultkv"
 	"github.com/eidermail/eider/internal/kv/memkv"
 	"github.com/eidermail/eider/internal/mailstore"
+	"github.com/eidermail/eider/internal/recipe"
 )
 
 // shared is a message of n attachments that are kept as parts of their own.
@@ -152,16 +153,18 @@ func TestMuchToRemove(t *testing.T) {
 		}
 		empty(t, e, id)
 	})
-	t.Run("room", func(t *testing.T) {
-		t.Parallel()
-		e, id := fresh(t, parts, "")
-		must(t, e.SetLimits(ctx, id, mailstore.AccountLimits{Messages: 5}))
-		e.deposit(t, []byte("Subject: new\r\n\r\n"), mailstore.Deposit{MakeRoom: true}, id)
-		if got := len(e.uids(t, id, 1)); got != 5 {
-			t.Errorf("%d messages, want 5", got)
-		}
-		e.check(t)
-	})
+	for _, count := range []int{24, recipe.MaxBlobs} {
+		t.Run(fmt.Sprintf("room of %d parts each", count), func(t *testing.T) {
+			t.Parallel()
+			e, id := fresh(t, shared(count), "")
+			must(t, e.SetLimits(ctx, id, mailstore.AccountLimits{Messages: 5}))
+			e.deposit(t, []byte("Subject: new\r\n\r\n"), mailstore.Deposit{MakeRoom: true}, id)
+			if got := len(e.uids(t, id, 1)); got != 5 {
+				t.Errorf("%d messages, want 5", got)
+			}
+			e.check(t)
+		})
+	}
 	t.Run("copies", func(t *testing.T) {
 		t.Parallel()
 		e, id := fresh(t, indexed(900), "") // some 370 KB of index each

@@ -92,12 +92,11 @@ func (o *op) each(rows []placed, f func(*placed, *row.InfoRow) error) (n int, er
 		}
 		changed := make(map[uint64]*row.InfoRow, len(infos))
 		full := false
-		for i := 0; i < len(group) && !full; i++ {
+		for i := range group {
 			p := &group[i]
 			x := infos[p.entry.Msg]
 			so.keys += rowKeys
-			if changed[p.entry.Msg] == nil && !so.add(x) && n > 0 {
-				full = true
+			if full = changed[p.entry.Msg] == nil && !so.add(x) && n > 0; full {
 				break
 			}
 			changed[p.entry.Msg] = x
@@ -223,11 +222,11 @@ func (o *op) dropOldest(l AccountLimits, size int64, messages int, from *uint64)
 	*from = max(*from, o.head.FirstMsg)
 	kept := *from > o.head.FirstMsg // a message that stays was passed
 	var so fill
-	for looked := 0; ; looked += page {
+	for looked, drops := 0, 0; ; looked += page {
 		if !l.Over(&o.head, size, 1) {
 			return true, nil
 		}
-		if messages <= 0 || looked >= lookGroup {
+		if drops >= messages || looked >= lookGroup {
 			return false, nil
 		}
 		infos, msgs, err := o.oldest(*from, page)
@@ -239,8 +238,8 @@ func (o *op) dropOldest(l AccountLimits, size int64, messages int, from *uint64)
 				return true, nil
 			}
 			so.keys += rowKeys * len(infos[i].Places)
-			if !so.add(&infos[i]) && messages < roomGroup {
-				return false, nil // the first of a commit fits always
+			if !so.add(&infos[i]) && drops > 0 {
+				return false, nil
 			}
 			dropped, err := o.dropMessage(msgs[i], &infos[i])
 			if err != nil {
@@ -251,7 +250,7 @@ func (o *op) dropOldest(l AccountLimits, size int64, messages int, from *uint64)
 				o.head.FirstMsg, o.dirty = *from, true
 			}
 			if dropped {
-				messages--
+				drops++
 			}
 		}
 	}

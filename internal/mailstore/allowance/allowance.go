@@ -52,5 +52,10 @@ func (l Limits) Set(h *row.HeadRow) {
 
 // Over tells whether an account is full once it has so much more.
 func (l Limits) Over(h *row.HeadRow, bytes, messages int64) bool {
-	return l.Bytes > 0 && h.Bytes+bytes > l.Bytes || l.Messages > 0 && h.Messages+messages > l.Messages
+	return l.Exceeded(h.Bytes+bytes, h.Messages+messages)
+}
+
+// Exceeded tells whether so much is more than an account may hold.
+func (l Limits) Exceeded(bytes, messages int64) bool {
+	return l.Bytes > 0 && bytes > l.Bytes || l.Messages > 0 && messages > l.Messages
 }

@@ -215,8 +215,7 @@ func (s *session) apart(a *mailstore.Account, prepended int64) error {
 
 // full tells whether one more message of so many bytes is more than an account may hold.
 func full(a *mailstore.Account, size int64) bool {
-	l := &a.Limits
-	return l.Bytes > 0 && a.Bytes+size > l.Bytes || l.Messages > 0 && a.Messages >= l.Messages
+	return a.Limits.Exceeded(a.Bytes+size, a.Messages+1)
 }
 
 // Data stores the message.
