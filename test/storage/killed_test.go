@@ -1,9 +1,13 @@
 package storage_test
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,41 +18,54 @@ import (
 )
 
 const (
-	uploaders = 8
-	fileParts = 5
-	filePart  = 4 << 20 // 20 MB in each message
+	uploaders       = 8
+	heardBeforeKill = 2 * uploaders
+	fileParts       = 5
+	filePart        = 4 << 20 // 20 MB in each message
 )
 
 // upload is a message of a sender, with large files; the first is that of all.
 func upload(sender int) []byte {
 	files := [][]byte{noise(1, filePart)}
 	for i := range fileParts - 1 {
-		files = append(files, noise(uint64(100*sender+i+2), filePart))
+		own := noise(uint64(100*sender+i+2), filePart)
+		clear(own[:len(unmarked)/4*3])
+		files = append(files, own)
 	}
 	return mail(fmt.Sprintf("files of %d", sender), files...)
 }
 
-// uploads are what senders know of their messages: each sends one, again and again.
+// unmarked begins each file of a sender's own, in base64.
+const unmarked = "AAAAAAAA"
+
+// marked is an upload with other files of the sender's own, so that none of
+// them is there before.
+func marked(text []byte, n uint32) []byte {
+	mark := base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32([]byte("no"), n))
+	return bytes.ReplaceAll(text, []byte("\r\n\r\n"+unmarked), []byte("\r\n\r\n"+mark))
+}
+
+// uploads are what senders know of their messages, of which no two are alike.
 type uploads struct {
+	texts [uploaders][]byte
+	sent  atomic.Uint32
 	mu    sync.Mutex
-	acked map[[32]byte]int // how often; 0 for what was tried
-	first chan struct{}    // one is acknowledged
+	acked map[[32]byte]int // 1 or, for what was tried, 0
+	heard chan struct{}    // one for each that is acknowledged
 }
 
 func (u *uploads) send(s *harness.Server, a harness.Account, text []byte) {
-	sum := sha256.Sum256(append([]byte(prepended), text...))
 	for err := error(nil); err == nil; {
+		text := marked(text, u.sent.Add(1))
+		sum := sha256.Sum256(append([]byte(prepended), text...))
 		u.mu.Lock()
-		u.acked[sum] += 0
+		u.acked[sum] = 0
 		u.mu.Unlock()
 		if err = trySubmit(s, a, text); err == nil {
 			u.mu.Lock()
-			u.acked[sum]++
+			u.acked[sum] = 1
 			u.mu.Unlock()
-			select {
-			case u.first <- struct{}{}:
-			default:
-			}
+			u.heard <- struct{}{}
 		}
 	}
 }
@@ -58,16 +75,16 @@ func (u *uploads) send(s *harness.Server, a harness.Account, text []byte) {
 func (u *uploads) storm(t *testing.T, s *harness.Server, accounts []harness.Account) (left int64) {
 	t.Helper()
 	var all sync.WaitGroup
-	for n := range uploaders {
-		text := upload(n)
+	for n, text := range u.texts {
 		all.Go(func() { u.send(s, accounts[n%len(accounts)], text) })
 	}
-	<-u.first
+	for range heardBeforeKill {
+		<-u.heard
+	}
 	s.Kill(t)
 	all.Wait()
-	select {
-	case <-u.first:
-	default:
+	for len(u.heard) > 0 {
+		<-u.heard
 	}
 	s.Restart(t)
 	for end := time.Now().Add(5 * time.Second); left == 0 && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
@@ -84,7 +101,10 @@ func TestKilledUploads(t *testing.T) {
 	t.Parallel()
 	s := harness.Start(t, "--account-quota=4GB") // or the oldest make room, and are missed
 	accounts := []harness.Account{s.NewAccount(t), s.NewAccount(t)}
-	u := &uploads{acked: map[[32]byte]int{}, first: make(chan struct{}, 1)}
+	u := &uploads{acked: map[[32]byte]int{}, heard: make(chan struct{}, 1000)}
+	for n := range u.texts {
+		u.texts[n] = upload(n)
+	}
 	left := u.storm(t, s, accounts)
 	for range 4 { // all may have been between two messages
 		if left == 0 {
