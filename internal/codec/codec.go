@@ -72,8 +72,8 @@ type Codec struct {
 	dicts map[uint32][]byte
 	dec   *zstd.Decoder
 	use   [Kinds]uint32
-	fast  map[uint32]*zstd.Encoder   // by dictionary, 0 for none
-	small map[uint32]*attach.Encoder // by dictionary, for what is not large; nil if it cannot
+	fast  map[uint32]*zstd.Encoder          // by dictionary, 0 for none
+	small map[uint32]func() *attach.Encoder // by dictionary, for what is not large; made once
 
 	checks sync.Pool // of *[]byte: what was encoded, decoded again
 }
@@ -81,7 +81,7 @@ type Codec struct {
 // New returns a Codec that knows the shipped dictionary and uses it.
 func New() *Codec {
 	return &Codec{dicts: map[uint32][]byte{Shipped: shipped}, use: [Kinds]uint32{Shipped, Shipped},
-		fast: map[uint32]*zstd.Encoder{}, small: map[uint32]*attach.Encoder{}}
+		fast: map[uint32]*zstd.Encoder{}, small: map[uint32]func() *attach.Encoder{}}
 }
 
 // Add makes a dictionary known.
@@ -167,25 +167,47 @@ func (c *Codec) encoder(dict uint32) (*zstd.Encoder, error) {
 	return c.fast[dict], nil
 }
 
-// attached returns the encoder of small inputs with a dictionary, nil if there is none.
+// attached returns the encoder of small inputs with a dictionary, nil if there is
+// none. However many need it first, one makes it.
 func (c *Codec) attached(dict uint32) *attach.Encoder {
 	c.mu.RLock()
-	e, tried := c.small[dict]
+	e := c.small[dict]
 	d := c.dicts[dict]
 	c.mu.RUnlock()
-	if tried || d == nil {
+	if e == nil && d != nil {
+		c.mu.Lock()
+		if e = c.small[dict]; e == nil {
+			e = attachedTo(dict, d)
+			c.small[dict] = e
+		}
+		c.mu.Unlock()
+	}
+	if e == nil {
+		return nil
+	}
+	return e()
+}
+
+// attachedShipped is that of the shipped dictionary for all of the process: its
+// index takes less than a megabyte, and much longer to make than a message.
+var attachedShipped = attachOnce(shipped)
+
+func attachedTo(id uint32, dict []byte) func() *attach.Encoder {
+	if id == Shipped {
+		return attachedShipped
+	}
+	return attachOnce(dict)
+}
+
+// attachOnce makes an encoder when it is first called.
+func attachOnce(dict []byte) func() *attach.Encoder {
+	return sync.OnceValue(func() *attach.Encoder {
+		e, err := attach.New(dict)
+		if err != nil {
+			return nil // it is too odd, and the library is more patient
+		}
 		return e
-	}
-	e, err := attach.New(d)
-	if err != nil {
-		e = nil // it is too odd, and the library is more patient
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if _, tried := c.small[dict]; !tried {
-		c.small[dict] = e
-	}
-	return c.small[dict]
+	})
 }
 
 func newEncoder(level zstd.EncoderLevel, dict []byte, n int) (*zstd.Encoder, error) {

@@ -22,7 +22,7 @@ func TestWrongEncoder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.small[Shipped] = e
+	c.small[Shipped] = func() *attach.Encoder { return e }
 	src := []byte(strings.Repeat("Subject: "+string(other[len(other)-3000:]), 2))
 	if wrong := e.Encode(nil, src); c.gives(wrong, src) {
 		t.Fatal("the encoder is right: nothing is tried")
