@@ -4,7 +4,7 @@
 import { $, $$, copy, dress, frag, toast } from './dom.js';
 import { keys } from './keys.js';
 
-const CHUNK = 50, MOST_CHUNKS = 40, UNDO = 8000, LIVE_ROWS = 150, RELOAD_GAP = 400;
+const CHUNK = 50, MOST_CHUNKS = 40, UNDO = 8000, LIVE_ROWS = 150, RELOAD_GAP = 400, DRAW_GAP = 100;
 const root = /** @type {HTMLElement} */ ($('[data-mailbox]'));
 const rows = /** @type {HTMLElement} */ ($('[data-rows]'));
 const pane = /** @type {HTMLElement} */ ($('[data-pane]'));
@@ -211,6 +211,32 @@ function trim() {
   a.href = u.pathname + u.search;
   watch();
 }
+/** New mail that is not drawn yet. @type {any[]} */
+let came = [];
+/** @type {any} */
+let drawing = 0;
+let drawn = -DRAW_GAP, reading = false;
+// What comes is drawn at once, but in a burst only so often: each time costs a
+// layout of the list. While the list is read again it waits for that.
+function soon() {
+  const wait = drawn + DRAW_GAP - performance.now();
+  if (wait <= 0) draw(); else drawing ||= setTimeout(draw, wait);
+}
+function draw() {
+  clearTimeout(drawing);
+  drawing = 0;
+  if (reading || !came.length) return;
+  drawn = performance.now();
+  const ms = came.filter((m) => !rowOf(m.uid));
+  came = [];
+  if (whole && rows.scrollTop < 40) {
+    if (ms.length > CHUNK) reload(); else insert(ms);
+    return;
+  }
+  if (whole) waiting.push(...ms); else missed += ms.length;
+  if (waiting.length > LIVE_ROWS) { missed += waiting.length; waiting = []; }
+  tellNewer();
+}
 /** @type {any} */
 let reloading = null;
 let again = false;
@@ -224,6 +250,7 @@ async function refresh() {
   missed = 0;
   waiting = [];
   tellNewer();
+  reading = true;
   try {
     const part = await frag(listURL);
     rows.replaceChildren(part);
@@ -232,6 +259,8 @@ async function refresh() {
     mark(rowOf(reader()?.dataset.uid || ''));
     watch();
   } catch { location.href = listURL; }
+  reading = false;
+  draw();
 }
 newer.addEventListener('click', () => {
   if (!whole) { location.href = '/messages'; return; }
@@ -247,20 +276,17 @@ rows.addEventListener('scroll', () => { if (rows.scrollTop < 8 && waiting.length
 document.addEventListener('eider', (ev) => {
   const { type, data } = /** @type {CustomEvent} */ (ev).detail;
   switch (type) {
-    case 'new':
-      if (rowOf(data.uid)) return;
-      if (whole && rows.scrollTop < 40) { insert([data]); return; }
-      if (whole) waiting.push(data); else missed++;
-      tellNewer();
-      return;
+    case 'new': came.push(data); soon(); return;
     case 'burst':
       missed += data.n;
       if (whole && rows.scrollTop < 40) reload(); else tellNewer();
       return;
     case 'resync': if (whole && rows.scrollTop < 40) reload(); else { missed++; tellNewer(); } return;
-    case 'flags': for (const f of data.rows) { const row = rowOf(f.uid); if (row) flags(row, f); } return;
+    case 'flags': draw(); for (const f of data.rows) { const row = rowOf(f.uid); if (row) flags(row, f); } return;
     case 'gone':
-      for (const uid of data.uids) { rowOf(uid)?.remove(); waiting = waiting.filter((m) => m.uid !== uid); }
+      for (const uid of data.uids) rowOf(uid)?.remove();
+      came = came.filter((m) => !data.uids.includes(m.uid));
+      waiting = waiting.filter((m) => !data.uids.includes(m.uid));
       tellNewer();
       return;
     case 'count': {
