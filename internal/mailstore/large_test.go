@@ -106,7 +106,7 @@ func TestMuchToRemove(t *testing.T) {
 	ctx := context.Background()
 	const n = 200
 	parts := shared(24)
-	fresh := func(t *testing.T, n int, mail []byte, box string) (*env, mailstore.AcctID) {
+	fresh := func(t *testing.T, mail []byte, box string) (*env, mailstore.AcctID) {
 		e := newEnv(t, memkv.New(), mailstore.Options{Codec: worlds,
 			Defaults: mailstore.AccountLimits{Bytes: 400 << 20, Retention: time.Hour}})
 		id := e.account(t, "a@b")
@@ -128,7 +128,7 @@ func TestMuchToRemove(t *testing.T) {
 	}
 	t.Run("expunge", func(t *testing.T) {
 		t.Parallel()
-		e, id := fresh(t, n, parts, "")
+		e, id := fresh(t, parts, "")
 		gone, _, err := e.Expunge(ctx, id, 1, nil, false)
 		if err != nil || len(gone) != n {
 			t.Errorf("%d removed: %v", len(gone), err)
@@ -137,7 +137,7 @@ func TestMuchToRemove(t *testing.T) {
 	})
 	t.Run("expiry", func(t *testing.T) {
 		t.Parallel()
-		e, id := fresh(t, n, parts, "")
+		e, id := fresh(t, parts, "")
 		e.clock.add(2 * time.Hour)
 		if r, _ := e.jan.Pass(ctx); r.Messages != n || r.Failed != 0 {
 			t.Errorf("%+v", r)
@@ -146,7 +146,7 @@ func TestMuchToRemove(t *testing.T) {
 	})
 	t.Run("deleted mailbox", func(t *testing.T) {
 		t.Parallel()
-		e, id := fresh(t, n, parts, "box")
+		e, id := fresh(t, parts, "box")
 		must(t, e.DeleteMailbox(ctx, id, "box"))
 		if r, _ := e.jan.Pass(ctx); r.Failed != 0 {
 			t.Errorf("%+v", r)
@@ -156,7 +156,7 @@ func TestMuchToRemove(t *testing.T) {
 	for _, count := range []int{24, recipe.MaxBlobs} {
 		t.Run(fmt.Sprintf("room of %d parts each", count), func(t *testing.T) {
 			t.Parallel()
-			e, id := fresh(t, n*24/count+25, shared(count), "")
+			e, id := fresh(t, shared(count), "")
 			must(t, e.SetLimits(ctx, id, mailstore.AccountLimits{Messages: 5}))
 			e.deposit(t, []byte("Subject: new\r\n\r\n"), mailstore.Deposit{MakeRoom: true}, id)
 			if got := len(e.uids(t, id, 1)); got != 5 {
@@ -167,7 +167,7 @@ func TestMuchToRemove(t *testing.T) {
 	}
 	t.Run("copies", func(t *testing.T) {
 		t.Parallel()
-		e, id := fresh(t, n, indexed(900), "") // some 370 KB of index each
+		e, id := fresh(t, indexed(900), "") // some 370 KB of index each
 		done, err := e.Copy(ctx, id, 1, e.uids(t, id, 1), "box")
 		if err != nil || len(done.Dest) != n {
 			t.Fatalf("%d copied: %v", len(done.Dest), err)

@@ -78,8 +78,13 @@ func (u *uploads) storm(t *testing.T, s *harness.Server, accounts []harness.Acco
 	for n, text := range u.texts {
 		all.Go(func() { u.send(s, accounts[n%len(accounts)], text) })
 	}
-	for range heardBeforeKill {
-		<-u.heard
+	late := time.After(2 * time.Minute)
+	for n := range heardBeforeKill {
+		select {
+		case <-u.heard:
+		case <-late:
+			t.Fatalf("%d messages are acknowledged: the senders are refused", n)
+		}
 	}
 	s.Kill(t)
 	all.Wait()
